@@ -1,0 +1,1 @@
+"""Annotation sources: one module per data set, each a function `read(paths) -> list[Video]`."""

@@ -1,0 +1,9 @@
+"""The one error that is the user's to mend."""
+
+
+class TspError(Exception):
+    """A fault in input, configuration or machine, told in one line.
+
+    The message names the file, the row or key, the value found, what was expected and what to try.
+    Everything else that is raised is a bug and keeps its traceback.
+    """

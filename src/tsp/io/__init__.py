@@ -1,0 +1,1 @@
+"""File formats: every file of the pipeline is read, written and checked here."""

@@ -1,0 +1,89 @@
+"""Atomic writing, JSON, checksums: what every format shares."""
+
+import gzip
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tsp.errors import TspError
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, renamed to it when the block ends well.
+
+    A killed process or a full disk leaves the old file (or none), never half of a new one.
+
+    Raises:
+        TspError: the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays, since writers such as pandas and ffmpeg choose the format by it.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:80]}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise TspError(
+            f"{path}: cannot be written ({error.strerror or error}); free space or mend the rights"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def read_text(path: str | Path) -> str:
+    """Read a UTF-8 text file, unpacking it when its name ends in `.gz`.
+
+    Raises:
+        TspError: the file is missing, unreadable, not gzip or not UTF-8.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise TspError(f"{path}: cannot be read as text ({error})") from error
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file (gzip accepted).
+
+    Raises:
+        TspError: missing, unreadable, or not JSON; the message holds line and column.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise TspError(f"{path}: not valid JSON: {error}") from error
+
+
+def write_json(path: str | Path, data: Any, *, indent: int | None = 1) -> None:
+    """Write `data` as UTF-8 JSON, atomically; NaN is refused because JSON has none."""
+    text = json.dumps(data, ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file's content."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

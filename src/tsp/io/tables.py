@@ -1,0 +1,82 @@
+"""CSV tables: video lists, manifests, metadata and ground-truth segments."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from tsp.errors import TspError
+from tsp.io.files import atomic, read_text
+
+LIST_COLUMNS = ["video", "filename", "source"]
+METADATA_COLUMNS = ["filename", "video-duration", "fps", "video-frames"]
+MANIFEST_COLUMNS = [*LIST_COLUMNS[:2], "status", "reason", "bytes", "sha256", *METADATA_COLUMNS[1:]]
+SEGMENT_COLUMNS = [
+    "video-name",
+    "t-start",
+    "t-end",
+    "action-label",
+    "video-duration",
+    "filename",
+    "fps",
+    "video-frames",
+    "temporal-region-label",
+]
+ACTION, NO_ACTION = "Action", "No action"
+# Ids such as "NA", "null" or "1e5" are names, not missing values or numbers.
+TEXT_COLUMNS = ["video", "filename", "source", "status", "reason", "sha256", "video-name", "action-label"]
+
+
+def read_table(path: str | Path, columns: list[str]) -> pd.DataFrame:
+    """Read a CSV (gzip accepted) and check that it has `columns`.
+
+    Raises:
+        TspError: unreadable, empty, or a column missing.
+    """
+    try:
+        table = pd.read_csv(
+            io.StringIO(read_text(path)),
+            dtype=dict.fromkeys(TEXT_COLUMNS, str),
+            keep_default_na=False,
+            na_values={
+                c: [""] for c in ["video-duration", "fps", "video-frames", "bytes", "t-start", "t-end"]
+            },
+            float_precision="round_trip",
+        )
+    except (ValueError, pd.errors.ParserError) as error:
+        raise TspError(f"{path}: not a CSV table with a header line ({error})") from error
+    missing = [c for c in columns if c not in table.columns]
+    if missing:
+        raise TspError(f"{path}: column {missing[0]!r} is missing; found {', '.join(table.columns)}")
+    return table
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a CSV: UTF-8, LF, shortest round-trip floats, atomically."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", compression=None)
+
+
+def read_metadata(path: str | Path) -> pd.DataFrame:
+    """Read a metadata CSV: one row per standardised video, duration in seconds = frames / fps.
+
+    Raises:
+        TspError: a column is missing or a value is no number.
+    """
+    table = read_table(path, METADATA_COLUMNS)
+    for column in METADATA_COLUMNS[1:]:
+        bad = pd.to_numeric(table[column], errors="coerce").isna() & table[column].notna()
+        if bad.any():
+            row = table[bad].iloc[0]
+            raise TspError(f"{path}: {row['filename']}: {column} is {row[column]!r}, expected a number")
+    return table
+
+
+def read_manifest(path: str | Path) -> pd.DataFrame:
+    """Read a manifest CSV: one row per video with status and reason."""
+    return read_table(path, MANIFEST_COLUMNS)
+
+
+def read_segments(path: str | Path) -> pd.DataFrame:
+    """Read a ground-truth CSV with its Action and No action rows (times in seconds)."""
+    return read_table(path, SEGMENT_COLUMNS)
