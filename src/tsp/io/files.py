@@ -1,5 +1,6 @@
 """Atomic writing, JSON, checksums: what every format shares."""
 
+import errno
 import gzip
 import hashlib
 import json
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tsp.errors import TspError
+
+MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
 
 
 @contextmanager
@@ -36,12 +39,19 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
+        if not _is_machine_fault(error):
+            raise
         raise TspError(
             f"{path}: cannot be written ({error.strerror or error}); free space or mend the rights"
         ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _is_machine_fault(error: OSError) -> bool:
+    # HDF5 hides the number in its message.
+    return error.errno in MACHINE_FAULTS or os.strerror(errno.ENOSPC) in str(error)
 
 
 def _umask() -> int:
