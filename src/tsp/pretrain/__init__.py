@@ -1,0 +1,1 @@
+"""Pretraining of encoders on clips of untrimmed videos: TSP and its baseline TAC."""

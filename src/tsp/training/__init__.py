@@ -1,0 +1,1 @@
+"""The shared trainer: one loop for encoders, localisers and captioners."""

@@ -1,0 +1,71 @@
+"""Options of the shared trainer."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tsp.errors import TspError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """How a task is trained. A method states its own values by subclassing with other defaults."""
+
+    epochs: int = 8
+    """Passes over the training data."""
+    batch_size: int = 32
+    """Items of a batch, per process."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """SGD with momentum, or Adam; weight decay is the L2 kind in both."""
+    momentum: float = 0.9
+    """Momentum of SGD; unused by Adam."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Moment decays of Adam; unused by SGD."""
+    adam_eps: float = 1e-8
+    """Epsilon of Adam; unused by SGD."""
+    weight_decay: float = 0.0
+    """L2 weight decay on every parameter whose group states none of its own."""
+    schedule: Literal["constant", "warmup_steps"] = "constant"
+    """Factor on every learning rate: 1, or a linear warm-up times `gamma` at each milestone."""
+    warmup_epochs: float = 0.0
+    """Length of the linear warm-up, in epochs; 0: none."""
+    warmup_factor: float = 1e-5
+    """Factor at the first iteration of the warm-up."""
+    milestones: tuple[int, ...] = ()
+    """Epochs, counted from 0, from whose first iteration on the rate is multiplied by `gamma`, ascending."""
+    gamma: float = 0.01
+    """Factor of each milestone."""
+    step_after_epoch: bool = False
+    """Let the factor change only between epochs, also in the warm-up."""
+    grad_clip: float | None = None
+    """Largest norm of all gradients together; null: no clipping."""
+    accumulate: int = 1
+    """Batches per optimiser step; their losses are averaged."""
+    amp: Literal["off", "bf16", "fp16"] = "off"
+    """Mixed precision; fp16 comes with loss scaling."""
+    compile: bool = False
+    """Compile the model with torch.compile: minutes at the start, faster afterwards on a GPU."""
+    channels_last: bool = False
+    """Keep 5-D tensors channels-last, which tensor cores prefer; the numbers change by rounding."""
+    seed: int = 0
+    """Seed of shuffling, initial weights, dropout and of what the data set draws."""
+    patience: int | None = None
+    """Stop after this many validations without gain; null: run all epochs."""
+    checkpoint_every: int | None = None
+    """Optimiser steps between checkpoints inside an epoch; null: after each epoch only."""
+    keep: Literal["best", "last"] = "best"
+    """Weights to hand back: of the epoch with the best metric, or the last."""
+    validate_every: int = 1
+    """Epochs between validations; the last epoch is always validated."""
+    log_every: int = 50
+    """Optimiser steps between lines of the log."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would fail hours later."""
+        for name in ("epochs", "batch_size", "accumulate", "validate_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise TspError(f"trainer: {name} is {getattr(self, name)}, expected at least 1")
+        for name in ("patience", "checkpoint_every"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise TspError(f"trainer: {name} is {getattr(self, name)}, expected at least 1 or null")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise TspError(f"trainer: milestones {list(self.milestones)} are not ascending epochs")
