@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from tsp.datasets.config import DatasetConfig
 from tsp.datasets.ground_truth import read_source, same_subset
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
@@ -17,25 +16,28 @@ from tsp.types import Video
 log = logging.getLogger(__name__)
 
 
-def write_canonical(config: DatasetConfig, output: Path) -> None:
+def write_canonical(reader: str, annotations: list[str], videos: str | None, url: str, output: Path) -> None:
     """Read the raw annotations with the data set's reader and write the canonical file.
 
-    A video without a source of its own gets the local file of `config.videos` or the address of `config.url`.
+    Args:
+        reader: `module:function`.
+        annotations: the raw files.
+        videos: folder that holds the raw videos; None: every video states its source, or gets one by `url`.
+        url: address with `{id}` or `{filename}` for a video that states none.
+        output: the canonical annotation file.
     """
-    paths = [Path(p) for p in config.annotations]
-    videos = read_source(resolve(config.reader), paths)
-    local = _local_files(config.videos)
-    write_annotations(output, [replace(v, source=_source(v, config, local)) for v in videos])
-    log.info("%d videos", len(videos))
+    found = read_source(resolve(reader), [Path(p) for p in annotations])
+    local = _local_files(videos)
+    write_annotations(output, [replace(v, source=_source(v, videos, url, local)) for v in found])
+    log.info("%d videos", len(found))
 
 
-def write_list(annotations: Path, config: DatasetConfig, subset: str, output: Path) -> None:
-    """Write the video list (video, filename, source) of one of our subsets.
+def write_list(annotations: Path, official: str, output: Path) -> None:
+    """Write the video list (video, filename, source) of the subset that the annotations call `official`.
 
     Raises:
         TspError: the subset has no videos.
     """
-    official = config.subsets[subset].official
     videos = [v for v in read_annotations(annotations) if same_subset(v.subset, official)]
     if not videos:
         raise TspError(f"{annotations}: no video has the subset {official!r}")
@@ -51,8 +53,8 @@ def _local_files(folder: str | None) -> dict[str, Path] | None:
     return {path.stem: path for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def _source(video: Video, config: DatasetConfig, local: dict[str, Path] | None) -> str:
-    if local is not None:
+def _source(video: Video, folder: str | None, url: str, local: dict[str, Path] | None) -> str:
+    if folder is not None and local is not None:
         # A missing file stays in the list: the download step records it as gone.
-        return str(local.get(video.key) or local.get(video.name) or Path(str(config.videos)) / video.filename)
-    return video.source or config.url.format(id=video.name, filename=video.filename)
+        return str(local.get(video.key) or local.get(video.name) or Path(folder) / video.filename)
+    return video.source or url.format(id=video.name, filename=video.filename)

@@ -1,0 +1,227 @@
+"""Settings, wildcard patterns, path and target functions; no logic of the method."""
+
+import re
+from dataclasses import asdict
+
+from tsp.config import ROOT as REPOSITORY
+from tsp.config import check_settings, labels_of, run_entry
+from tsp.errors import TspError
+from tsp.steps import code_version
+
+CONFIG_FILES = [ROOT / "config" / name for name in ("config.yaml", "runs.yaml", "experiments.yaml", "tables.yaml")]
+CONFIG_FILES += [ROOT / "config/demo.yaml"] if config.get("preset") == "demo" else []
+CONFIG_FILES += [Path(path) for path in workflow.configfiles if Path(path) not in CONFIG_FILES]
+
+try:
+    SETTINGS = check_settings(config, CONFIG_FILES)
+except TspError as error:
+    raise WorkflowError(str(error)) from None
+
+
+def one_of(names):
+    return "|".join(re.escape(name) for name in names) or "none"
+
+
+# Frames between the clips whose features are pooled; the paper's extraction default (tsp.md 8).
+GVF_STRIDE = 16
+
+
+wildcard_constraints:
+    dataset=one_of(SETTINGS.datasets),
+    subset=one_of({s for d in SETTINGS.datasets.values() for s in d.subsets}),
+    run=one_of(SETTINGS.runs),
+    experiment=one_of(SETTINGS.experiments),
+    table=one_of(SETTINGS.tables),
+    shard=r"\d+",
+    stride=r"\d+",
+    seed=r"\d+",
+    pool="max|avg",
+
+
+def threads(paper):
+    """The miniature's jobs take one thread each: they run side by side, with the same bits on any machine."""
+    return 1 if SETTINGS.preset == "demo" else paper
+
+
+def memory(paper):
+    return 2000 if SETTINGS.preset == "demo" else paper
+
+
+# The profile's `resources: gpu` limits how many of these run at once; the miniature needs no GPU.
+GPUS = 0 if SETTINGS.preset == "demo" else 1
+
+
+def dataset(wildcards):
+    return SETTINGS.datasets[wildcards.dataset]
+
+
+def standardise_params(wildcards):
+    return dataset(wildcards).standardise
+
+
+def max_failed(wildcards):
+    return dataset(wildcards).max_failed
+
+
+def background_params(wildcards):
+    return asdict(dataset(wildcards).background)
+
+
+def listing_params(wildcards):
+    d = dataset(wildcards)
+    return {"reader": d.reader, "annotations": d.annotations, "videos": d.videos, "url": d.url}
+
+
+def official_subset(wildcards):
+    return dataset(wildcards).subsets[wildcards.subset].official
+
+
+def shards_of(dataset, subset):
+    return SETTINGS.datasets[dataset].subsets[subset].shards
+
+
+def shard_params(wildcards):
+    return {
+        "shard": int(wildcards.shard),
+        "shards": shards_of(wildcards.dataset, wildcards.subset),
+        "shard_size": dataset(wildcards).shard_size,
+    }
+
+
+def shards(pattern):
+    """Input function: the paths of all shards of the subset named by the wildcards."""
+
+    def paths(wildcards):
+        numbers = range(shards_of(wildcards.dataset, wildcards.subset))
+        return [pattern.format(**wildcards, shard=number) for number in numbers]
+
+    return paths
+
+
+def raw_annotations(wildcards):
+    return dataset(wildcards).annotations
+
+
+def run_params(wildcards):
+    """What the user wrote of the run and of its encoder; a new default elsewhere reruns nothing."""
+    entry = run_entry(config, wildcards.run)
+    return {"run": entry, "encoder": config["encoders"][entry["encoder"]]}
+
+
+def run_of(wildcards):
+    return SETTINGS.runs[wildcards.run]
+
+
+def subset_file(name, pattern):
+    """Path of the run's training or validation subset; none for a run without data set."""
+
+    def paths(wildcards):
+        run = run_of(wildcards)
+        if run.dataset is None:
+            return []
+        d = SETTINGS.datasets[run.dataset]
+        return pattern.format(dataset=run.dataset, subset=getattr(d, name))
+
+    return paths
+
+
+def run_gvf(wildcards):
+    run = run_of(wildcards)
+    return f"results/gvf/{run.dataset}/{run.start}-{run.gvf}.h5" if run.gvf else []
+
+
+def run_start(wildcards):
+    run = run_of(wildcards)
+    return f"results/pretrain/{run.start}/encoder.safetensors" if run.start else []
+
+
+def run_weights(wildcards):
+    run = run_of(wildcards)
+    return f"results/released/{wildcards.run}.pth" if run.weights else []
+
+
+def run_labels(wildcards):
+    run = run_of(wildcards)
+    return labels_of(SETTINGS.datasets[run.dataset]) if run.dataset else []
+
+
+def gvf_features(wildcards):
+    d = dataset(wildcards)
+    return [
+        f"results/features/{wildcards.run}/stride{GVF_STRIDE}/{wildcards.dataset}-{subset}.h5"
+        for subset in dict.fromkeys((d.train, d.valid))
+    ]
+
+
+def subset_features(name):
+    """Features that an experiment trains on or is measured on."""
+
+    def path(wildcards):
+        e = SETTINGS.experiments[wildcards.experiment]
+        d = SETTINGS.datasets[e.dataset]
+        return f"results/features/{wildcards.run}/stride{e.stride}/{e.dataset}-{getattr(d, name)}.h5"
+
+    return path
+
+
+def experiment_params(wildcards):
+    return config["experiments"][wildcards.experiment]
+
+
+def experiment_annotations(wildcards):
+    return f"results/{SETTINGS.experiments[wildcards.experiment].dataset}/annotations.json"
+
+
+def experiment_metadata(wildcards):
+    d = SETTINGS.experiments[wildcards.experiment].dataset
+    return f"results/{d}/metadata/{SETTINGS.datasets[d].valid}.csv"
+
+
+def experiment_subsets(wildcards):
+    """The annotation's own names of the two subsets."""
+    d = SETTINGS.datasets[SETTINGS.experiments[wildcards.experiment].dataset]
+    return {"train": d.subsets[d.train].official, "valid": d.subsets[d.valid].official}
+
+
+def experiment_labels(wildcards):
+    e = SETTINGS.experiments[wildcards.experiment]
+    if e.labels not in SETTINGS.runs:
+        return e.labels
+    return f"results/labels/{e.labels}/stride{e.stride}/{e.dataset}-{SETTINGS.datasets[e.dataset].valid}.json"
+
+
+def experiment_tious(wildcards):
+    return SETTINGS.datasets[SETTINGS.experiments[wildcards.experiment].dataset].tious
+
+
+def table_cells(table):
+    """(experiment, run, seed) of everything that a table shows."""
+    entry = SETTINGS.tables[table]
+    used = dict.fromkeys(c.experiment for c in entry.columns)
+    return [(e, row.run, seed) for e in used for row in entry.rows for seed in SETTINGS.experiments[e].seeds]
+
+
+def cell_path(cell, name):
+    experiment, run, seed = cell
+    return f"results/experiments/{experiment}/{run}/seed{seed}/{name}"
+
+
+def table_scores(wildcards):
+    return [cell_path(cell, "scores.json") for cell in table_cells(wildcards.table)]
+
+
+def built_cells():
+    return list(dict.fromkeys(cell for table in SETTINGS.build.tables for cell in table_cells(table)))
+
+
+built_tables = [f"results/tables/{table}.md" for table in SETTINGS.build.tables]
+built_features = [f"results/features/{name}.h5" for name in SETTINGS.build.features]
+table_features = list(
+    dict.fromkeys(
+        f"results/features/{run}/stride{e.stride}/{e.dataset}-{subset}.h5"
+        for experiment, run, _ in built_cells()
+        for e in [SETTINGS.experiments[experiment]]
+        for d in [SETTINGS.datasets[e.dataset]]
+        for subset in (d.train, d.valid)
+    )
+)

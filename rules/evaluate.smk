@@ -1,0 +1,26 @@
+"""Scores.
+
+Needs: predictions.json of an experiment, results/<dataset>/annotations.json.
+Gives: results/experiments/<experiment>/<run>/seed<k>/scores.json.
+"""
+
+
+rule evaluate_detection:
+    """Detection mAP by the ActivityNet protocol (evaluation.md 3)."""
+    input:
+        predictions="results/experiments/{experiment}/{run}/seed{seed}/predictions.json",
+        annotations=experiment_annotations,
+    output:
+        "results/experiments/{experiment}/{run}/seed{seed}/scores.json",
+    params:
+        subsets=experiment_subsets,
+        tious=experiment_tious,
+        code=code_version("tsp.evaluation.detection"),
+    log:
+        "logs/evaluate_detection/{experiment}-{run}-{seed}.log",
+    benchmark:
+        "logs/evaluate_detection/{experiment}-{run}-{seed}.tsv"
+    conda:
+        "../envs/tsp.yaml"
+    script:
+        "../workflow/scripts/evaluate_detection.py"

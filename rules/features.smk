@@ -1,0 +1,73 @@
+"""Clip features of a run on any data set, and video-level scores from its action head.
+
+Needs: results/pretrain/<run>/encoder.safetensors, results/<dataset>/{metadata,videos}.
+Gives: results/features/<run>/stride<n>/<dataset>-<subset>.h5, results/labels/<run>/stride<n>/<dataset>-<subset>.json.
+"""
+
+
+rule extract_features:
+    """Clip features of one shard of one subset, each video decoded once (tsp.md 9)."""
+    input:
+        weights="results/pretrain/{run}/encoder.safetensors",
+        metadata="results/{dataset}/metadata/{subset}.csv",
+        config="results/pretrain/{run}/config.yaml",
+    output:
+        temp("results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5"),
+    params:
+        shard=shard_params,
+        videos="results/{dataset}/videos/{subset}",
+        work="results/features/{run}/stride{stride}/work/{dataset}-{subset}",
+        config=asdict(SETTINGS.extract),
+        code=code_version("tsp.features.extract"),
+    log:
+        "logs/extract_features/{run}-{stride}-{dataset}-{subset}-{shard}.log",
+    benchmark:
+        "logs/extract_features/{run}-{stride}-{dataset}-{subset}-{shard}.tsv"
+    threads: threads(6)
+    resources:
+        gpu=GPUS,
+        mem_mb=memory(16000),
+        runtime=240,
+    conda:
+        "../envs/tsp.yaml"
+    script:
+        "../workflow/scripts/extract_features.py"
+
+
+rule merge_features:
+    """The feature file of a subset."""
+    input:
+        shards=shards("results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5"),
+    output:
+        "results/features/{run}/stride{stride}/{dataset}-{subset}.h5",
+    params:
+        code=code_version("tsp.io.features"),
+    log:
+        "logs/merge_features/{run}-{stride}-{dataset}-{subset}.log",
+    benchmark:
+        "logs/merge_features/{run}-{stride}-{dataset}-{subset}.tsv"
+    conda:
+        "../envs/tsp.yaml"
+    script:
+        "../workflow/scripts/merge_features.py"
+
+
+rule video_scores:
+    """Video-level class scores: the action head's softmax averaged over the clips of a video."""
+    input:
+        features="results/features/{run}/stride{stride}/{dataset}-{subset}.h5",
+        weights="results/pretrain/{run}/encoder.safetensors",
+        annotations="results/{dataset}/annotations.json",
+    output:
+        "results/labels/{run}/stride{stride}/{dataset}-{subset}.json",
+    params:
+        labels=run_labels,
+        code=code_version("tsp.localise.labels"),
+    log:
+        "logs/video_scores/{run}-{stride}-{dataset}-{subset}.log",
+    benchmark:
+        "logs/video_scores/{run}-{stride}-{dataset}-{subset}.tsv"
+    conda:
+        "../envs/tsp.yaml"
+    script:
+        "../workflow/scripts/video_scores.py"

@@ -1,0 +1,105 @@
+"""Downstream localisers on frozen features: train, infer, post-process; the same rules for any method.
+
+Needs: results/features, results/<dataset>/annotations.json, video-level class scores.
+Gives: results/experiments/<experiment>/<run>/seed<k>/{weights.safetensors, log.jsonl, raw.h5, predictions.json}.
+"""
+
+
+def method_code(wildcards):
+    return code_version(SETTINGS.experiments[wildcards.experiment].method)
+
+
+rule resolve_experiment:
+    """The complete configuration of an experiment, checked before any training."""
+    output:
+        "results/experiments/{experiment}/config.yaml",
+    params:
+        entry=experiment_params,
+    log:
+        "logs/resolve_experiment/{experiment}.log",
+    benchmark:
+        "logs/resolve_experiment/{experiment}.tsv"
+    priority: 100
+    conda:
+        "../envs/tsp.yaml"
+    script:
+        "../workflow/scripts/resolve_experiment.py"
+
+
+rule train_localiser:
+    """Train the method on one kind of features with one seed."""
+    input:
+        config="results/experiments/{experiment}/config.yaml",
+        train=subset_features("train"),
+        valid=subset_features("valid"),
+        annotations=experiment_annotations,
+    output:
+        weights="results/experiments/{experiment}/{run}/seed{seed}/weights.safetensors",
+        log="results/experiments/{experiment}/{run}/seed{seed}/log.jsonl",
+    params:
+        subsets=experiment_subsets,
+        work="results/experiments/{experiment}/{run}/seed{seed}/work",
+        code=method_code,
+    log:
+        "logs/train_localiser/{experiment}-{run}-{seed}.log",
+    benchmark:
+        "logs/train_localiser/{experiment}-{run}-{seed}.tsv"
+    threads: threads(4)
+    resources:
+        gpu=GPUS,
+        mem_mb=memory(16000),
+        runtime=480,
+    conda:
+        "../envs/tsp.yaml"
+    script:
+        "../workflow/scripts/train_localiser.py"
+
+
+rule infer_localiser:
+    """Raw predictions of every video, kept so that post-processing can be retuned."""
+    input:
+        config="results/experiments/{experiment}/config.yaml",
+        weights="results/experiments/{experiment}/{run}/seed{seed}/weights.safetensors",
+        features=subset_features("valid"),
+        annotations=experiment_annotations,
+    output:
+        "results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
+    params:
+        subsets=experiment_subsets,
+        code=method_code,
+    log:
+        "logs/infer_localiser/{experiment}-{run}-{seed}.log",
+    benchmark:
+        "logs/infer_localiser/{experiment}-{run}-{seed}.tsv"
+    threads: threads(4)
+    resources:
+        gpu=GPUS,
+        mem_mb=memory(16000),
+        runtime=120,
+    conda:
+        "../envs/tsp.yaml"
+    script:
+        "../workflow/scripts/infer_localiser.py"
+
+
+rule post_process:
+    """Candidates, Soft-NMS and video-level classes: the detections in ActivityNet's format."""
+    input:
+        config="results/experiments/{experiment}/config.yaml",
+        raw="results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
+        annotations=experiment_annotations,
+        labels=experiment_labels,
+    output:
+        "results/experiments/{experiment}/{run}/seed{seed}/predictions.json",
+    params:
+        subsets=experiment_subsets,
+        code=method_code,
+    log:
+        "logs/post_process/{experiment}-{run}-{seed}.log",
+    benchmark:
+        "logs/post_process/{experiment}-{run}-{seed}.tsv"
+    threads: threads(4)
+    conda:
+        "../envs/tsp.yaml"
+    script:
+        "../workflow/scripts/post_process.py"

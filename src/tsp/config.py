@@ -1,0 +1,372 @@
+"""Configuration: YAML to Settings, every fault at once; resolved files for the steps.
+
+The only module that imports pydantic. Settings exists to check references and to name targets; library
+functions take their own small dataclass.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from tsp.datasets.config import DatasetConfig
+from tsp.encoders.config import EncoderConfig
+from tsp.errors import TspError
+from tsp.features.config import ExtractConfig
+from tsp.io.files import atomic, read_json, read_text
+from tsp.pretrain.config import RunConfig
+from tsp.report.config import TableConfig
+from tsp.resolve import resolve
+from tsp.video.config import DownloadConfig, StandardiseConfig
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+FILES = ("config.yaml", "runs.yaml", "experiments.yaml", "tables.yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildConfig:
+    """What `snakemake` makes when no target is named."""
+
+    tables: list[str] = field(default_factory=list)
+    """Names of `tables:` entries."""
+    features: list[str] = field(default_factory=list)
+    """Feature files without a table: `<run>/stride<n>/<dataset>-<subset>`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """A downstream method on one data set; `runs` of a table say on which features."""
+
+    method: str
+    """Module with Config, train, infer and post_process (`tsp.localise.method`)."""
+    dataset: str
+    """Entry of `datasets:`."""
+    stride: int = 16
+    """Frames at 15 fps between the features that the method reads."""
+    labels: str
+    """Video-level classes: a run whose action head scores the videos, or a file of class scores."""
+    seeds: list[int] = field(default_factory=lambda: [0])
+    """One training per seed."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Fields of the method's Config that differ from its defaults."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The whole configuration, checked."""
+
+    preset: Literal["demo", "paper"] = "demo"
+    """`demo`: the embedded miniature (adds config/demo.yaml); `paper`: ActivityNet and THUMOS14."""
+    build: BuildConfig
+    """Targets of `all`."""
+    datasets: dict[str, DatasetConfig]
+    """Data sets by name."""
+    encoders: dict[str, EncoderConfig]
+    """Encoders by name."""
+    download: DownloadConfig = field(default_factory=DownloadConfig)
+    """How raw videos are fetched."""
+    extract: ExtractConfig = field(default_factory=ExtractConfig)
+    """How features are extracted."""
+    runs: dict[str, RunConfig]
+    """Pretraining runs by name, bases filled in."""
+    experiments: dict[str, ExperimentConfig]
+    """Downstream experiments by name."""
+    tables: dict[str, TableConfig]
+    """Tables by name."""
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Make a frozen dataclass from plain values; strings such as "3" or "true" are read as their type.
+
+    Raises:
+        TspError: every unknown key, wrong type and bad choice, one line each, behind `where`.
+    """
+    try:
+        return _adapter(cls).validate_python(dict(values))
+    except ValidationError as error:
+        raise TspError("\n".join(f"{where}: {fault}" for _, fault in _faults(cls, error))) from None
+
+
+def read_config(path: str | Path, cls: type[T]) -> T:
+    """Read a resolved YAML file of a run or experiment."""
+    return build(cls, read_yaml(path), str(path))
+
+
+def write_config(path: str | Path, config: Any) -> None:
+    """Write a dataclass (or plain mapping) as YAML, keys in declared order."""
+    data = asdict(config) if is_dataclass(config) and not isinstance(config, type) else config
+    with atomic(path) as temporary:
+        # Through JSON: tuples become lists, and nothing but plain values may pass.
+        temporary.write_text(
+            yaml.safe_dump(json.loads(json.dumps(data)), sort_keys=False, allow_unicode=True)
+        )
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file that must hold a mapping."""
+    try:
+        data = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise TspError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise TspError(f"{path}: expected a mapping of keys at the top level")
+    return data
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, mappings merged key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(old, value) if both else value
+    return merged
+
+
+def read_folder(
+    folder: Path = ROOT / "config", overlays: Iterable[Path] = ()
+) -> tuple[dict[str, Any], list[Path]]:
+    """The merged four files, the demo overlay where the preset asks for it, then `overlays`."""
+    files = [folder / name for name in FILES]
+    extra = list(overlays)
+    values: dict[str, Any] = {}
+    for path in files:
+        values = merge(values, read_yaml(path))
+    presets = [read_yaml(path).get("preset") for path in extra]
+    preset = next((p for p in reversed(presets) if p), values.get("preset"))
+    if preset == "demo":
+        extra.insert(0, folder / "demo.yaml")
+    for path in extra:
+        values = merge(values, read_yaml(path))
+    return values, files + extra
+
+
+def check_settings(values: Mapping[str, Any], files: Iterable[Path] = ()) -> Settings:
+    """Build Settings and check every reference.
+
+    Args:
+        values: the merged configuration.
+        files: where it came from, in order of merging, to name the file of each fault.
+
+    Raises:
+        TspError: all faults, one line each: file, key, value, what is allowed.
+    """
+    values, faults = _with_bases(values)
+    sources = [(path, read_yaml(path)) for path in files]
+    settings = None
+    try:
+        settings = _adapter(Settings).validate_python(values)
+    except ValidationError as error:
+        faults += _faults(Settings, error)
+    if settings is not None:
+        faults += _references(settings)
+    if faults or settings is None:
+        lines = [f"{_file_of(loc, sources)}{text}" for loc, text in faults]
+        raise TspError("the configuration has " + _count(len(lines)) + "\n  " + "\n  ".join(lines))
+    return settings
+
+
+def run_entry(values: Mapping[str, Any], run: str) -> dict[str, Any]:
+    """What the user wrote of a run, its base filled in: the part of the configuration that the run depends on."""
+    entry = values["runs"][run]
+    return merge(values["runs"].get(entry.get("base"), {}), {k: v for k, v in entry.items() if k != "base"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRun:
+    """`results/pretrain/<run>/config.yaml`."""
+
+    name: str
+    """The run."""
+    run: RunConfig
+    """All its fields, defaults included."""
+    encoder: EncoderConfig
+    """Its encoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedExperiment:
+    """`results/experiments/<experiment>/config.yaml`."""
+
+    name: str
+    """The experiment."""
+    experiment: ExperimentConfig
+    """Its entry, with the method's settings completed."""
+
+
+def resolve_experiment(name: str, entry: Mapping[str, Any]) -> ResolvedExperiment:
+    """Import the method of an experiment, check its settings and fill in their defaults."""
+    experiment = build(ExperimentConfig, entry, f"experiments.{name}")
+    module = resolve(experiment.method)
+    settings = asdict(build(module.Config, experiment.settings, f"experiments.{name}.settings"))
+    return ResolvedExperiment(name=name, experiment=replace(experiment, settings=settings))
+
+
+def read_experiment(path: str | Path) -> tuple[Any, Any]:
+    """The method's module and its Config, from a resolved experiment."""
+    experiment = read_config(path, ResolvedExperiment).experiment
+    module = resolve(experiment.method)
+    return module, build(module.Config, experiment.settings, str(path))
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of Settings with the docstring of each field as description."""
+    document = _adapter(Settings).json_schema()
+    # A run may be written as a base and its differences, so `base` is allowed and nothing is required.
+    document["$defs"]["RunConfig"]["properties"]["base"] = {
+        "type": "string",
+        "description": "Run to start from.",
+    }
+    document["$defs"]["RunConfig"].pop("required", None)
+    return document
+
+
+def _adapter(cls: type[T]) -> TypeAdapter[T]:
+    _forbid_unknown(cls)
+    return TypeAdapter(cls)
+
+
+def _forbid_unknown(cls: Any) -> None:
+    if is_dataclass(cls) and "__pydantic_config__" not in vars(cls):
+        setattr(cls, "__pydantic_config__", ConfigDict(extra="forbid", use_attribute_docstrings=True))  # noqa: B010
+    for inner in fields(cls) if is_dataclass(cls) else ():
+        for part in _parts(inner.type):
+            if "__pydantic_config__" not in vars(part):
+                _forbid_unknown(part)
+
+
+def _parts(annotation: Any) -> list[type]:
+    if isinstance(annotation, type) and is_dataclass(annotation):
+        return [annotation]
+    return [part for arg in getattr(annotation, "__args__", ()) for part in _parts(arg)]
+
+
+def _faults(cls: Any, error: ValidationError) -> list[tuple[tuple[str, ...], str]]:
+    found = []
+    for item in error.errors(include_url=False):
+        loc = tuple(str(part) for part in item["loc"])
+        key = ".".join(loc)
+        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            allowed = _allowed(cls, loc[:-1])
+            guess = difflib.get_close_matches(loc[-1], allowed, 1)
+            hint = f"did you mean {guess[0]!r}? " if guess else ""
+            found.append((loc, f"{key}: unknown key; {hint}allowed: {', '.join(allowed)}"))
+        elif item["type"].startswith("missing"):
+            found.append((loc, f"{key}: this key is required"))
+        else:
+            text = item["msg"][0].lower() + item["msg"][1:]
+            found.append((loc, f"{key}: {item['input']!r}: {text}"))
+    return found
+
+
+def _allowed(cls: Any, loc: tuple[str, ...]) -> list[str]:
+    """Field names of the dataclass at a path; a step that is no field is a key of a dict."""
+    for part in loc:
+        names = {f.name: f.type for f in fields(cls)} if is_dataclass(cls) else {}
+        inner = _parts(names[part]) if part in names else [cls]
+        if not inner:
+            return []
+        cls = inner[0]
+    return [f.name for f in fields(cls)] if is_dataclass(cls) else []
+
+
+def _with_bases(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[tuple[str, ...], str]]]:
+    runs = values.get("runs")
+    if not isinstance(runs, Mapping):
+        return dict(values), []
+    faults, filled = [], {}
+    for name, entry in runs.items():
+        filled[name] = entry
+        if not isinstance(entry, Mapping):
+            continue
+        base = entry.get("base")
+        if base is not None and base not in runs:
+            faults.append(
+                (("runs", name, "base"), f"runs.{name}.base: {base!r} is no run; {_one_of(runs, base)}")
+            )
+        elif base is not None and isinstance(runs[base], Mapping) and "base" in runs[base]:
+            faults.append(
+                (("runs", name, "base"), f"runs.{name}.base: {base!r} has a base itself; a base has none")
+            )
+        filled[name] = (
+            run_entry(values, name) if not faults else {k: v for k, v in entry.items() if k != "base"}
+        )
+    return {**values, "runs": filled}, faults
+
+
+def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
+    faults: list[tuple[tuple[str, ...], str]] = []
+
+    def check(loc: tuple[str, ...], value: Any, allowed: Iterable[str], kind: str) -> None:
+        if value is not None and value not in (names := list(allowed)):
+            faults.append((loc, f"{'.'.join(loc)}: {value!r} is no {kind}; {_one_of(names, value)}"))
+
+    for name, dataset in s.datasets.items():
+        at = ("datasets", name)
+        check((*at, "train"), dataset.train, dataset.subsets, "subset")
+        check((*at, "valid"), dataset.valid, dataset.subsets, "subset")
+        if dataset.videos is not None and not Path(dataset.videos).is_dir():
+            faults.append(((*at, "videos"), f"datasets.{name}.videos: {dataset.videos!r}: no such folder"))
+        try:
+            build(StandardiseConfig, dataset.standardise, "")
+        except TspError as error:
+            faults += [
+                ((*at, "standardise"), f"datasets.{name}.standardise{e[2:].join(['.', ''])}")
+                for e in str(error).split("\n")
+            ]
+    for name, run in s.runs.items():
+        at = ("runs", name)
+        check((*at, "dataset"), run.dataset, s.datasets, "data set")
+        check((*at, "encoder"), run.encoder, s.encoders, "encoder")
+        check((*at, "start"), run.start, s.runs, "run")
+    for name, experiment in s.experiments.items():
+        at = ("experiments", name)
+        check((*at, "dataset"), experiment.dataset, s.datasets, "data set")
+        if not Path(experiment.labels).suffix:
+            check((*at, "labels"), experiment.labels, s.runs, "run (or file of class scores)")
+    for name, table in s.tables.items():
+        for row in table.rows:
+            check(("tables", name, "rows"), row.run, s.runs, "run")
+        for column in table.columns:
+            check(("tables", name, "columns"), column.experiment, s.experiments, "experiment")
+    for table_name in s.build.tables:
+        check(("build", "tables"), table_name, s.tables, "table")
+    return faults
+
+
+def _one_of(names: Iterable[str], value: Any) -> str:
+    listed = list(names)
+    guess = difflib.get_close_matches(str(value), listed, 1)
+    return (f"did you mean {guess[0]!r}? " if guess else "") + "allowed: " + ", ".join(listed)
+
+
+def _file_of(loc: tuple[str, ...], sources: list[tuple[Path, dict[str, Any]]]) -> str:
+    """The last file that states the deepest part of a key."""
+    best, depth = "", 0
+    for path, values in sources:
+        node: Any = values
+        for reached, part in enumerate(loc, 1):
+            if not isinstance(node, Mapping) or part not in node:
+                break
+            node = node[part]
+            if reached >= depth:
+                best, depth = f"{path}: ", reached
+    return best
+
+
+def _count(n: int) -> str:
+    return "1 fault:" if n == 1 else f"{n} faults:"
+
+
+def labels_of(dataset: DatasetConfig) -> list[str]:
+    """Action names of a data set in id order."""
+    if isinstance(dataset.labels, list):
+        return dataset.labels
+    path = Path(dataset.labels)
+    return list(read_json(path if path.exists() else ROOT / path))

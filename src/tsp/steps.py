@@ -1,0 +1,133 @@
+"""What every step of the workflow shares: log file, one-line user errors, one runner at a time, code versions."""
+
+import ast
+import fcntl
+import functools
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tsp.errors import TspError
+
+SOURCE = Path(__file__).parents[1]
+log = logging.getLogger("tsp.steps")
+
+
+def run_step(main: Callable[[Any], None], job: Any) -> None:
+    """Run one step script's `main(job)`.
+
+    Everything is logged to `job.log[0]` and shown on standard error. A `TspError` ends the step with one line;
+    any other exception is a bug and leaves its traceback in the log. A step that was orphaned by a killed
+    Snakemake still holds the lock on its log file: its successor waits, so two never write the same work folder.
+    """
+    path = Path(job.log[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        _logging(file, job.rule)
+        with _alone(file):
+            try:
+                main(job)
+            except TspError as error:
+                log.error("error: %s", error)
+                sys.exit(1)
+            except BaseException:
+                log.exception("this is a bug, or the step was stopped; the traceback is in %s", path)
+                raise
+
+
+def _logging(file: Any, rule: str) -> None:
+    form = logging.Formatter(f"%(asctime)s {rule}: %(message)s", "%H:%M:%S")
+    handlers: list[logging.Handler] = [logging.StreamHandler(file), logging.StreamHandler(sys.stderr)]
+    for handler in handlers:
+        handler.setFormatter(form)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    for noisy in ("matplotlib", "PIL", "libav", "fontTools"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@contextmanager
+def _alone(file: Any) -> Iterator[None]:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log.info("an earlier process of this step is still running; waiting for it to end")
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:  # some network file systems have no locks
+        log.warning("no lock on %s (%s)", file.name, error)
+    yield
+
+
+@functools.cache
+def code_version(*modules: str) -> str:
+    """Hash of the code of `modules` and of every `tsp` module that they import, comments and docstrings aside.
+
+    Used in the `params` of rules, so that a library edit reruns exactly the steps whose code it changes.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(_closure(modules)):
+        digest.update(name.encode() + _code(name).encode())
+    return digest.hexdigest()[:12]
+
+
+def _closure(modules: tuple[str, ...]) -> set[str]:
+    seen: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen and _path(name) is not None:
+            seen.add(name)
+            waiting += _imports(name)
+    return seen
+
+
+def _path(name: str) -> Path | None:
+    base = SOURCE.joinpath(*name.split("."))
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+
+@functools.cache
+def _tree(name: str) -> ast.Module:
+    path = _path(name)
+    assert path is not None
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _imports(name: str) -> tuple[str, ...]:
+    found = []
+    for node in ast.walk(_tree(name)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # `from tsp.a import b` may name a module or something in one.
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(module for module in found if module.split(".")[0] == "tsp")
+
+
+@functools.cache
+def _code(name: str) -> str:
+    tree = _tree(name)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [s for s in body if not _is_string(s)] or body[:1]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_string(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def threads_of(job: Any) -> int:
+    """Threads given to the step, also told to the numerical libraries of child processes."""
+    os.environ["OMP_NUM_THREADS"] = str(job.threads)
+    return int(job.threads)

@@ -1,0 +1,14 @@
+"""Raw annotations in the canonical form."""
+
+from pathlib import Path
+
+from tsp.datasets.listing import write_canonical
+from tsp.steps import run_step
+
+
+def main(job):
+    write_canonical(output=Path(job.output[0]), **job.params.dataset)
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)

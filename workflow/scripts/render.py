@@ -1,0 +1,17 @@
+"""Render the videos of a generated data set."""
+
+from pathlib import Path
+
+from tsp.config import build
+from tsp.datasets.synthetic import SyntheticConfig, render
+from tsp.steps import run_step
+
+
+def main(job):
+    annotations = Path(job.output[0])
+    config = build(SyntheticConfig, job.params.config, "generate")
+    render(config, annotations.parent, annotations, workers=job.threads)
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)

@@ -1,0 +1,12 @@
+"""The complete configuration of an experiment."""
+
+from tsp.config import resolve_experiment, write_config
+from tsp.steps import run_step
+
+
+def main(job):
+    write_config(job.output[0], resolve_experiment(job.wildcards.experiment, job.params.entry))
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)
