@@ -130,21 +130,18 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_folder(
-    folder: Path = ROOT / "config", overlays: Iterable[Path] = ()
+    folder: Path = ROOT / "config", overlays: Iterable[Path] = (), preset: str | None = None
 ) -> tuple[dict[str, Any], list[Path]]:
-    """The merged four files, the demo overlay where the preset asks for it, then `overlays`."""
+    """The merged four files, the demo overlay where the preset asks for it, then `overlays`; and their paths."""
     files = [folder / name for name in FILES]
-    extra = list(overlays)
+    overlays = list(overlays)
+    stated = [read_yaml(path).get("preset") for path in (files[0], *overlays)]
+    chosen = preset or [p for p in stated if p][-1]
+    files += [folder / "demo.yaml"] * (chosen == "demo") + overlays
     values: dict[str, Any] = {}
     for path in files:
         values = merge(values, read_yaml(path))
-    presets = [read_yaml(path).get("preset") for path in extra]
-    preset = next((p for p in reversed(presets) if p), values.get("preset"))
-    if preset == "demo":
-        extra.insert(0, folder / "demo.yaml")
-    for path in extra:
-        values = merge(values, read_yaml(path))
-    return values, files + extra
+    return {**values, "preset": chosen}, files
 
 
 def check_settings(values: Mapping[str, Any], files: Iterable[Path] = ()) -> Settings:

@@ -1,0 +1,56 @@
+# `make demo` and `make test` need Python 3.11 or newer and pip, nothing else; both make .venv when it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PYTHONPATH := src
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help venv demo test lint format lock bench clean
+
+help:
+	@echo "make demo    raw videos to a table and a report, on the embedded miniature data set"
+	@echo "make test    all tests"
+	@echo "make lint    format, lint, types, workflow lint"
+	@echo "make bench   every benchmark, ours against the straightforward way"
+	@echo "make lock    renew requirements.lock from pyproject.toml"
+	@echo "make clean   remove results and logs"
+
+venv: $(READY)
+
+# uv reads the same lock as `pip install -r requirements.lock`, several times faster.
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $$($(PYTHON) --version) is too old; make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	@touch $@
+
+demo: $(READY)
+	snakemake --cores all
+	@$(BIN)/python -m tsp show
+
+test: $(READY)
+	pytest -n auto
+
+lint: $(READY)
+	ruff format --check .
+	ruff check .
+	snakefmt --check Snakefile rules
+	mypy
+	snakemake --lint
+
+format: $(READY)
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile rules
+
+lock: $(READY)
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --extra dev pyproject.toml -o requirements.lock
+
+bench: $(READY)
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean:
+	rm -rf results logs .snakemake

@@ -1,0 +1,7 @@
+"""`python -m tsp`."""
+
+import sys
+
+from tsp.cli import main
+
+sys.exit(main())

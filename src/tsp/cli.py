@@ -1,0 +1,186 @@
+"""The command line: `tsp COMMAND --help` tells the rest. Heavy imports wait until a command needs them."""
+
+import argparse
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+from tsp.errors import TspError
+
+EPILOG = """
+The workflow itself is `snakemake --cores all` in the repository (see README.md); these commands do single
+steps by hand, on any files of the documented formats.
+
+  tsp check                                   the whole configuration, every fault at once
+  tsp groundtruth --dataset thumos14 --annotations val_Annotation.csv --metadata valid_metadata.csv \\
+      --subset valid --output segments.csv    the clip index of the paper from official annotations
+  tsp evaluate detection --ground-truth G.json --predictions P.json
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse and run one command; a user's error is one line and exit status 1."""
+    args = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return int(args.run(args) or 0)
+    except TspError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has left
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tsp",
+        description="Temporally-sensitive pretraining, from raw videos to the paper's tables.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_show(commands)
+    _add_check(commands)
+    _add_schema(commands)
+    _add_groundtruth(commands)
+    _add_evaluate(commands)
+    return parser
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser(
+        "demo", help="run the embedded miniature: raw videos to a table, minutes on a CPU"
+    )
+    command.add_argument("snakemake", nargs="*", help="further arguments for snakemake, after `--`")
+    command.set_defaults(run=_demo)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from tsp.config import ROOT
+
+    snakemake = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "all"]
+    done = subprocess.run([*snakemake, *args.snakemake], check=False)
+    return done.returncode or _show(argparse.Namespace(results=Path("results")))
+
+
+def _add_show(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser("show", help="print the tables that are done, and where the report lies")
+    command.add_argument(
+        "--results", type=Path, default=Path("results"), help="results folder (default: results)"
+    )
+    command.set_defaults(run=_show)
+
+
+def _show(args: argparse.Namespace) -> int:
+    tables = sorted((args.results / "tables").glob("*.md"))
+    if not tables:
+        raise TspError(f"{args.results / 'tables'}: no table yet; run `snakemake --cores all` first")
+    for table in tables:
+        print(table.read_text(encoding="utf-8"))
+    page = args.results / "report" / "index.html"
+    print(
+        f"Tables: {args.results / 'tables'}"
+        + (f"\nReport: {page.resolve().as_uri()}" if page.exists() else "")
+    )
+    return 0
+
+
+def _add_check(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser("check", help="check the configuration and run nothing")
+    command.add_argument("--configfile", type=Path, nargs="*", default=[], help="overlays, as for snakemake")
+    command.add_argument("--preset", choices=["demo", "paper"], help="check this preset")
+    command.set_defaults(run=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from tsp.config import ROOT, check_settings, read_folder, resolve_experiment
+    from tsp.resolve import resolve
+
+    values, files = read_folder(ROOT / "config", args.configfile, args.preset)
+    settings = check_settings(values, files)
+    for encoder in settings.encoders.values():
+        resolve(encoder.factory)
+    for name in settings.experiments:
+        resolve_experiment(name, values["experiments"][name])
+    print(
+        f"preset {settings.preset}: {len(settings.datasets)} data sets, {len(settings.runs)} runs,"
+        f" {len(settings.experiments)} experiments, {len(settings.tables)} tables: no fault"
+    )
+    return 0
+
+
+def _add_schema(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser("schema", help="write config/schema.json from the configuration classes")
+    command.add_argument("--output", type=Path, help="default: config/schema.json of the repository")
+    command.set_defaults(run=_schema)
+
+
+def _schema(args: argparse.Namespace) -> int:
+    from tsp.config import ROOT, schema
+    from tsp.io.files import write_json
+
+    write_json(args.output or ROOT / "config" / "schema.json", schema())
+    return 0
+
+
+def _add_groundtruth(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser(
+        "groundtruth", help="Action and No action rows (the clip index) from official annotations"
+    )
+    command.add_argument("--dataset", choices=["activitynet", "thumos14"], required=True)
+    command.add_argument(
+        "--annotations", type=Path, nargs="+", required=True, help="official annotation file(s), .gz accepted"
+    )
+    command.add_argument("--metadata", type=Path, required=True, help="metadata CSV, .gz accepted")
+    command.add_argument(
+        "--subset", help="train, valid, test or the official name; default: all in the metadata"
+    )
+    command.add_argument("--rule", choices=["released", "clean"], default="released", help="background rule")
+    command.add_argument(
+        "--min-clips", type=int, help="shortest gap in clips (5 for ActivityNet, 1 for THUMOS14)"
+    )
+    command.add_argument("--output", type=Path, required=True, help="CSV to write")
+    command.set_defaults(run=_groundtruth)
+
+
+def _groundtruth(args: argparse.Namespace) -> int:
+    from tsp.datasets.config import BackgroundConfig
+    from tsp.datasets.ground_truth import read_source, write_ground_truth
+    from tsp.resolve import resolve
+
+    videos = read_source(resolve(f"tsp.datasets.{args.dataset}:read"), args.annotations)
+    clips = args.min_clips or {"activitynet": 5, "thumos14": 1}[args.dataset]
+    background = BackgroundConfig(rule=args.rule, min_clips=clips)
+    # THUMOS14 learns from its validation and is measured on its test subset: our names mean those.
+    subset = args.subset
+    write_ground_truth(videos, args.metadata, args.output, subset, background)
+    return 0
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser("evaluate", help="score predictions")
+    tasks = command.add_subparsers(title="tasks", required=True, metavar="TASK")
+    detection = tasks.add_parser("detection", help="mAP over tIoU thresholds (ActivityNet protocol)")
+    detection.add_argument("--ground-truth", type=Path, required=True, help="ActivityNet-style JSON")
+    detection.add_argument("--predictions", type=Path, required=True, help="submission JSON")
+    detection.add_argument(
+        "--subset", default="validation", help="subset of the ground truth (default: validation)"
+    )
+    detection.add_argument("--json", type=Path, help="write the scores here instead of to standard output")
+    detection.set_defaults(run=_evaluate_detection)
+
+
+def _evaluate_detection(args: argparse.Namespace) -> int:
+    import json
+
+    from tsp.evaluation.detection import detection_map, scores_json
+    from tsp.io.files import write_json
+
+    scores = scores_json(detection_map(args.ground_truth, args.predictions, args.subset))
+    if args.json:
+        write_json(args.json, scores)
+    else:
+        print(json.dumps(scores, indent=1))
+    return 0
