@@ -50,9 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    command = commands.add_parser(
-        "demo", help="run the embedded miniature: raw videos to a table, minutes on a CPU"
-    )
+    command = commands.add_parser("demo", help="run the embedded miniature: raw videos to a table, minutes on a CPU")
     command.add_argument("snakemake", nargs="*", help="further arguments for snakemake, after `--`")
     command.set_defaults(run=_demo)
 
@@ -67,9 +65,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _add_show(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     command = commands.add_parser("show", help="print the tables that are done, and where the report lies")
-    command.add_argument(
-        "--results", type=Path, default=Path("results"), help="results folder (default: results)"
-    )
+    command.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: results)")
     command.set_defaults(run=_show)
 
 
@@ -80,10 +76,7 @@ def _show(args: argparse.Namespace) -> int:
     for table in tables:
         print(table.read_text(encoding="utf-8"))
     page = args.results / "report" / "index.html"
-    print(
-        f"Tables: {args.results / 'tables'}"
-        + (f"\nReport: {page.resolve().as_uri()}" if page.exists() else "")
-    )
+    print(f"Tables: {args.results / 'tables'}" + (f"\nReport: {page.resolve().as_uri()}" if page.exists() else ""))
     return 0
 
 
@@ -134,13 +127,9 @@ def _add_groundtruth(commands: argparse._SubParsersAction) -> None:  # type: ign
         "--annotations", type=Path, nargs="+", required=True, help="official annotation file(s), .gz accepted"
     )
     command.add_argument("--metadata", type=Path, required=True, help="metadata CSV, .gz accepted")
-    command.add_argument(
-        "--subset", help="train, valid, test or the official name; default: all in the metadata"
-    )
+    command.add_argument("--subset", help="train, valid, test or the official name; default: all in the metadata")
     command.add_argument("--rule", choices=["released", "clean"], default="released", help="background rule")
-    command.add_argument(
-        "--min-clips", type=int, help="shortest gap in clips (5 for ActivityNet, 1 for THUMOS14)"
-    )
+    command.add_argument("--min-clips", type=int, help="shortest gap in clips (5 for ActivityNet, 1 for THUMOS14)")
     command.add_argument("--output", type=Path, required=True, help="CSV to write")
     command.set_defaults(run=_groundtruth)
 
@@ -165,9 +154,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:  # type: ignore
     detection = tasks.add_parser("detection", help="mAP over tIoU thresholds (ActivityNet protocol)")
     detection.add_argument("--ground-truth", type=Path, required=True, help="ActivityNet-style JSON")
     detection.add_argument("--predictions", type=Path, required=True, help="submission JSON")
-    detection.add_argument(
-        "--subset", default="validation", help="subset of the ground truth (default: validation)"
-    )
+    detection.add_argument("--subset", default="validation", help="subset of the ground truth (default: validation)")
     detection.add_argument("--json", type=Path, help="write the scores here instead of to standard output")
     detection.set_defaults(run=_evaluate_detection)
 

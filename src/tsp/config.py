@@ -103,9 +103,7 @@ def write_config(path: str | Path, config: Any) -> None:
     data = asdict(config) if is_dataclass(config) and not isinstance(config, type) else config
     with atomic(path) as temporary:
         # Through JSON: tuples become lists, and nothing but plain values may pass.
-        temporary.write_text(
-            yaml.safe_dump(json.loads(json.dumps(data)), sort_keys=False, allow_unicode=True)
-        )
+        temporary.write_text(yaml.safe_dump(json.loads(json.dumps(data)), sort_keys=False, allow_unicode=True))
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -284,16 +282,10 @@ def _with_bases(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[t
             continue
         base = entry.get("base")
         if base is not None and base not in runs:
-            faults.append(
-                (("runs", name, "base"), f"runs.{name}.base: {base!r} is no run; {_one_of(runs, base)}")
-            )
+            faults.append((("runs", name, "base"), f"runs.{name}.base: {base!r} is no run; {_one_of(runs, base)}"))
         elif base is not None and isinstance(runs[base], Mapping) and "base" in runs[base]:
-            faults.append(
-                (("runs", name, "base"), f"runs.{name}.base: {base!r} has a base itself; a base has none")
-            )
-        filled[name] = (
-            run_entry(values, name) if not faults else {k: v for k, v in entry.items() if k != "base"}
-        )
+            faults.append((("runs", name, "base"), f"runs.{name}.base: {base!r} has a base itself; a base has none"))
+        filled[name] = run_entry(values, name) if not faults else {k: v for k, v in entry.items() if k != "base"}
     return {**values, "runs": filled}, faults
 
 

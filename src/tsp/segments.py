@@ -28,9 +28,7 @@ def tiou(a: ArrayLike, b: ArrayLike) -> Floats:
     return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
 
 
-def feature_time(
-    index: ArrayLike, stride: int, fps: float = CLIP_FPS, clip_length: int = CLIP_LENGTH
-) -> Floats:
+def feature_time(index: ArrayLike, stride: int, fps: float = CLIP_FPS, clip_length: int = CLIP_LENGTH) -> Floats:
     """Centre of feature `index` in seconds: (index * stride + clip_length / 2) / fps.
 
     Args:

@@ -94,9 +94,7 @@ def ground_truth(
     ]
     for video, duration, fps, frames in sorted(facts, key=lambda fact: fact[0].name):
         times = np.array([(s.start_s, s.end_s) for s in video.segments])
-        gaps = RULES[background.rule](
-            times[:, 0], times[:, 1], duration, background.min_clips * clip_seconds()
-        )
+        gaps = RULES[background.rule](times[:, 0], times[:, 1], duration, background.min_clips * clip_seconds())
         rows += [
             (video.name, start, end, None, duration, video.filename, fps, frames, NO_ACTION)
             for start, end in gaps.tolist()

@@ -29,9 +29,7 @@ def read(paths: list[Path]) -> list[Video]:
     """
     videos: dict[str, Video] = {}
     for path in paths:
-        for video in (
-            _read_json(path) if Path(path).name.removesuffix(".gz").endswith(".json") else _read_csv(path)
-        ):
+        for video in _read_json(path) if Path(path).name.removesuffix(".gz").endswith(".json") else _read_csv(path):
             if video.name in videos:
                 raise TspError(f"{path}: video {video.name!r} is in another file too")
             videos[video.name] = video
@@ -67,9 +65,7 @@ def _video(name: str, rows: pd.DataFrame, order: dict[str, list[str]]) -> Video:
     blocks = order.get(name)
     if blocks:
         segments.sort(key=lambda s: blocks.index(s.label) if s.label in blocks else len(blocks))
-    return Video(
-        name=name, filename=f"{name}.mp4", subset=_subset(name), duration_s=None, segments=tuple(segments)
-    )
+    return Video(name=name, filename=f"{name}.mp4", subset=_subset(name), duration_s=None, segments=tuple(segments))
 
 
 def _subset(name: str) -> str:

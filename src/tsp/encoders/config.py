@@ -10,7 +10,7 @@ class EncoderConfig:
     """An encoder and the clips it is fed with. Defaults: the paper's (tsp.md 0, 3, 4)."""
 
     factory: str
-    """`module:function` that builds the network: no arguments, has `feature_dim`, `[B, C, L, H, W]` -> `[B, feature_dim]`."""
+    """`module:function` that builds the network; it has `feature_dim` and maps clips to `[B, feature_dim]`."""
     clip_length: int = 16
     """Frames of a clip."""
     fps: float = 15.0

@@ -1,4 +1,4 @@
-"""Weights in and out: safetensors with a JSON of facts beside; released `.pth` files read without unpickling."""
+"""Weights in and out: safetensors with a JSON of facts beside; released `.pth` files read safely."""
 
 import argparse
 import pickle

@@ -57,6 +57,4 @@ def _video(name: str, entry: Any, where: str) -> Video:
             extra={k: v for k, v in entry.items() if k not in KNOWN},
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise TspError(
-            f"{where}: expected subset and annotations with segment and label ({error!r})"
-        ) from error
+        raise TspError(f"{where}: expected subset and annotations with segment and label ({error!r})") from error

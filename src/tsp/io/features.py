@@ -82,15 +82,11 @@ class FeatureFile(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._file:
-            raise TspError(
-                f"{self.path}: no features of {name!r}; keys look like {next(iter(self._file), None)!r}"
-            )
+            raise TspError(f"{self.path}: no features of {name!r}; keys look like {next(iter(self._file), None)!r}")
         try:
             return np.asarray(self._file[name][()], dtype=np.float32)
         except OSError as error:
-            raise TspError(
-                f"{self.path}: features of {name!r} are damaged ({error}); make the file again"
-            ) from error
+            raise TspError(f"{self.path}: features of {name!r} are damaged ({error}); make the file again") from error
 
     def __contains__(self, name: object) -> bool:
         return name in self._file

@@ -80,8 +80,9 @@ def read_json(path: str | Path) -> Any:
     Raises:
         TspError: missing, unreadable, or not JSON; the message holds line and column.
     """
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise TspError(f"{path}: not valid JSON: {error}") from error
 

@@ -10,9 +10,7 @@ from tsp.io.files import read_json, write_json
 Predictions = dict[str, list[dict[str, Any]]]
 
 
-def write_predictions(
-    path: str | Path, results: Predictions, *, version: str, external_data: Any = None
-) -> None:
+def write_predictions(path: str | Path, results: Predictions, *, version: str, external_data: Any = None) -> None:
     """Write detections (or proposals, without `label`), full precision, names without `v_`.
 
     Args:
@@ -47,8 +45,6 @@ def _check(entry: Any, where: str) -> None:
         start, end = (float(t) for t in entry["segment"])
         score = float(entry["score"])
     except (TypeError, KeyError, ValueError) as error:
-        raise TspError(
-            f"{where}: expected segment [start, end] in seconds and a score ({error!r})"
-        ) from error
+        raise TspError(f"{where}: expected segment [start, end] in seconds and a score ({error!r})") from error
     if not all(map(math.isfinite, (start, end, score))):
         raise TspError(f"{where}: segment or score is not finite")

@@ -33,14 +33,13 @@ def read_table(path: str | Path, columns: list[str]) -> pd.DataFrame:
     Raises:
         TspError: unreadable, empty, or a column missing.
     """
+    text = read_text(path)
     try:
         table = pd.read_csv(
-            io.StringIO(read_text(path)),
+            io.StringIO(text),
             dtype=dict.fromkeys(TEXT_COLUMNS, str),
             keep_default_na=False,
-            na_values={
-                c: [""] for c in ["video-duration", "fps", "video-frames", "bytes", "t-start", "t-end"]
-            },
+            na_values={c: [""] for c in ["video-duration", "fps", "video-frames", "bytes", "t-start", "t-end"]},
             float_precision="round_trip",
         )
     except (ValueError, pd.errors.ParserError) as error:

@@ -1,14 +1,29 @@
 """The training loop. A task supplies model, losses and metrics; everything else is here."""
 
+import contextlib
+import itertools
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from tsp.errors import TspError
+from tsp.progress import progress
+from tsp.training import checkpoint, distributed, optim, seeds
 from tsp.training.config import TrainerConfig
+from tsp.training.loader import EpochBatches, make_loader, to_device
+from tsp.training.logs import JsonLog
 from tsp.training.task import FitResult, LossTerm, Task
 
 __all__ = ["FitResult", "LossTerm", "Task", "fit"]
+log = logging.getLogger(__name__)
+AMP = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def fit(
@@ -21,5 +36,307 @@ def fit(
     workers: int = 0,
     device: str | None = None,
 ) -> FitResult:
-    """Train `task.model` on `train_data`, choosing the best epoch on `valid_data`."""
-    raise NotImplementedError
+    """Train `task.model`; go on where an earlier call with the same `work_dir` was stopped.
+
+    On a CPU an interrupted training ends bit for bit as an uninterrupted one. Inside
+    `distributed.launch` every process calls `fit` with equal arguments; gradients are those of the global
+    batch of `batch_size` times processes items, batch norm is not synchronised (the first rank's running
+    statistics are validated and kept).
+
+    Args:
+        task: model, losses, metric; an optional text `fingerprint` guards against resuming another set-up.
+        train_data: map-style; whatever an item draws must follow from (seed, epoch, index) alone, the epoch
+            being told by an optional method `set_epoch`; an optional method `collate` joins items.
+        valid_data: likewise, read in natural order; None: no validation, the last weights are handed back.
+        config: see `TrainerConfig`.
+        work_dir: folder for `state.pt`, `best.pt` and `log.jsonl`.
+        workers: loader processes; 0 loads in this one.
+        device: `cpu`, `cuda` or `cuda:1`; None: a GPU if there is one.
+
+    Returns:
+        The chosen epoch's metric and weights, and the history; the task's model holds those weights too.
+
+    Raises:
+        TspError: no data, a loss or metric that is not finite, full disk, checkpoint of another config.
+    """
+    return _Fit(task, train_data, valid_data, config, Path(work_dir), workers=workers, device=device).run()
+
+
+class _Fit:
+    def __init__(
+        self,
+        task: Task,
+        train_data: Any,
+        valid_data: Any,
+        config: TrainerConfig,
+        work_dir: Path,
+        *,
+        workers: int,
+        device: str | None,
+    ) -> None:
+        if len(train_data) == 0 or (valid_data is not None and len(valid_data) == 0):
+            raise TspError("nothing to train or validate on: the data set is empty; check the segments file")
+        self.task, self.config, self.work_dir, self.workers = task, config, work_dir, workers
+        self.train_data, self.valid_data = train_data, valid_data
+        self.device = distributed.pick_device(device)
+        self.rank = distributed.rank()
+        memory = torch.channels_last_3d if config.channels_last else torch.preserve_format
+        task.model.to(self.device)
+        if config.channels_last:
+            for module in task.model.modules():
+                if isinstance(module, torch.nn.Conv3d):
+                    module.to(memory_format=memory)
+        distributed.copy_from_first(task.model)
+        groups = task.param_groups()
+        self.optimizer = optim.make_optimizer(groups, config)
+        self.parameters = [p for g in self.optimizer.param_groups for p in g["params"] if p.requires_grad]
+        self.batches_per_epoch = len(EpochBatches(len(train_data), config.batch_size))
+        self.steps_per_epoch = -(-self.batches_per_epoch // config.accumulate)
+        self.schedule = optim.make_schedule(config, self.steps_per_epoch)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
+        self.hash = checkpoint.config_hash(
+            config,
+            rates=optim.rates(self.optimizer),
+            items=[len(train_data), 0 if valid_data is None else len(valid_data)],
+            processes=distributed.world_size(),
+            task=getattr(task, "fingerprint", ""),
+        )
+        self.epoch = self.position = 0
+        self.best_value, self.best_epoch, self.stale = math.nan, -1, 0
+        self.history: list[dict[str, Any]] = []
+        # Sums and counts of each loss since the last log line and since the start of the epoch.
+        self.window: dict[str, Tensor] = {}
+        self.total: dict[str, Tensor] = {}
+
+    @property
+    def iteration(self) -> int:
+        """Optimiser steps done."""
+        return self.epoch * self.steps_per_epoch + self.position
+
+    def run(self) -> FitResult:
+        """All epochs from wherever the work folder's state says."""
+        config = self.config
+        seeds.seed_everything(config.seed, self.rank)
+        self._restore()
+        self.log = JsonLog(
+            self.work_dir / checkpoint.LOG if self.rank == 0 else None, self.iteration, self.epoch
+        )
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+        if config.compile:
+            self.task.model.compile()
+        while self.epoch < config.epochs and not self._out_of_patience():
+            self._train_epoch()
+            record = {"epoch": self.epoch, "iteration": self.iteration}
+            record |= {f"train/{name}": value for name, value in self._means(self.total).items()}
+            if self._validation_is_due():
+                self._save()
+                record |= {f"valid/{name}": value for name, value in self._validate().items()}
+            self.history.append(record)
+            self.log.write(**record)
+            log.info("%s", ", ".join(f"{k} {v:.6g}" for k, v in record.items()))
+            self.epoch, self.position, self.total = self.epoch + 1, 0, {}
+            self._save()
+        return self._result()
+
+    def _train_epoch(self) -> None:
+        config, size = self.config, len(self.train_data)
+        if hasattr(self.train_data, "set_epoch"):
+            self.train_data.set_epoch(self.epoch)
+        batches = EpochBatches(
+            size,
+            config.batch_size,
+            keys=(config.seed, self.epoch),
+            skip=self.position * config.accumulate,
+        )
+        if self.position == self.steps_per_epoch:
+            return
+        stream = iter(self._loader(self.train_data, batches))
+        self.task.model.train()
+        steps: Any = range(self.position, self.steps_per_epoch)
+        if self.rank == 0:
+            steps = progress(steps, desc=f"epoch {self.epoch + 1}/{config.epochs}", unit="batch")
+        started, done = time.monotonic(), 0
+        for step in steps:
+            first = step * config.accumulate
+            group = list(itertools.islice(stream, config.accumulate))
+            self._step(group, [batches.is_filler(first + i) for i in range(len(group))])
+            self.position, done = step + 1, done + 1
+            if self.position % config.log_every == 0:
+                speed = done / (time.monotonic() - started)
+                self._log_window(speed * config.batch_size * config.accumulate)
+            every = config.checkpoint_every
+            if every and self.position % every == 0 and self.position < self.steps_per_epoch:
+                self._save()
+
+    def _step(self, group: list[Any], fillers: list[bool]) -> None:
+        """One optimiser step over the batches of `group`."""
+        config, factor = self.config, self.schedule(self.iteration)
+        optim.set_rates(self.optimizer, factor)
+        self.optimizer.zero_grad(set_to_none=True)
+        broken = torch.zeros((), device=self.device)
+        for batch, filler in zip(group, fillers, strict=True):
+            with self._autocast():
+                terms = self.task.loss(self._move(batch))
+            loss, sums = _normalise(terms, ignore=filler)
+            self.scaler.scale(loss / len(group)).backward()
+            for name, pair in sums.items():
+                self.window[name] = self.window.get(name, 0) + pair
+                self.total[name] = self.total.get(name, 0) + pair
+                broken += (~torch.isfinite(pair[0])).float()
+        if distributed.add_up(broken).item():
+            rates = ", ".join(f"{name} {lr:.3g}" for name, lr in optim.rates(self.optimizer).items())
+            raise TspError(
+                f"the loss is not finite at iteration {self.iteration} (epoch {self.epoch}), learning rates: "
+                f"{rates}; the last good checkpoint is in {self.work_dir}; try lower rates or amp 'off'"
+            )
+        distributed.add_up_gradients(self.parameters)
+        if config.grad_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.parameters, config.grad_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        model, size = self.task.model, len(self.valid_data)
+        distributed.copy_from_first(model, buffers_only=True)
+        model.eval()
+        loader = self._loader(self.valid_data, EpochBatches(size, self.config.batch_size))
+        with self._autocast():
+            raw = self.task.validate(self._valid_batches(loader))
+        model.train()
+        metrics = _over_ranks(raw, self.device)
+        if hasattr(self.task, "summary"):
+            metrics = self.task.summary(metrics)
+        value = metrics[self.task.metric]
+        if not math.isfinite(value):
+            raise TspError(f"validation metric {self.task.metric!r} is {value} after epoch {self.epoch}")
+        sign = 1 if self.task.higher_is_better else -1
+        self.stale += 1
+        if self.best_epoch < 0 or sign * value > sign * self.best_value:
+            self.best_value, self.best_epoch, self.stale = value, self.epoch, 0
+            if self.rank == 0 and self.config.keep == "best":
+                checkpoint.check_finite(model, self.iteration)
+                checkpoint.write(self.work_dir / checkpoint.BEST, {"model": checkpoint.cpu_state(model)})
+        return metrics
+
+    def _valid_batches(self, loader: Any) -> Iterator[Any]:
+        shown = progress(loader, desc="validation", unit="batch") if self.rank == 0 else loader
+        return (self._move(batch) for batch in shown)
+
+    def _result(self) -> FitResult:
+        if self.config.keep == "best" and self.best_epoch >= 0:
+            state = checkpoint.read(self.work_dir / checkpoint.BEST)["model"]
+            self.task.model.load_state_dict(state)
+        else:
+            state = checkpoint.cpu_state(self.task.model)
+        best = self.best_epoch if self.best_epoch >= 0 else self.epoch - 1
+        return FitResult(best_value=self.best_value, best_epoch=best, state=state, history=self.history)
+
+    def _validation_is_due(self) -> bool:
+        last = self.epoch + 1 == self.config.epochs
+        return self.valid_data is not None and (last or (self.epoch + 1) % self.config.validate_every == 0)
+
+    def _out_of_patience(self) -> bool:
+        return self.config.patience is not None and self.stale >= self.config.patience
+
+    def _loader(self, data: Any, batches: EpochBatches) -> Any:
+        keys = (self.config.seed, self.epoch)
+        pin = self.device.type == "cuda"
+        return make_loader(data, batches, workers=self.workers, pin=pin, keys=keys)
+
+    def _move(self, batch: Any) -> Any:
+        return to_device(batch, self.device, channels_last=self.config.channels_last)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.config.amp == "off":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, AMP[self.config.amp])
+
+    def _log_window(self, items_per_s: float) -> None:
+        self.log.write(
+            epoch=self.epoch,
+            iteration=self.iteration,
+            lr=optim.rates(self.optimizer),
+            items_per_s=round(items_per_s * distributed.world_size(), 2),
+            **{f"train/{name}": value for name, value in self._means(self.window).items()},
+        )
+        self.window = {}
+
+    def _means(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
+        pairs = {name: pair.tolist() for name, pair in self._sums(sums).items()}
+        return {name: total / count if count else 0.0 for name, (total, count) in pairs.items()}
+
+    def _sums(self, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: distributed.add_up(pair.clone()) for name, pair in sums.items()}
+
+    def _save(self) -> None:
+        random_states = distributed.gather(seeds.get_random_state(self.device))
+        window, total = self._sums(self.window), self._sums(self.total)
+        if self.rank:
+            return
+        checkpoint.check_finite(self.task.model, self.iteration)
+        keys = ("epoch", "position", "best_value", "best_epoch", "stale", "history")
+        checkpoint.write(
+            self.work_dir / checkpoint.STATE,
+            {
+                "config_hash": self.hash,
+                "model": self.task.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "random": random_states,
+                "window": window,
+                "total": total,
+                **{key: getattr(self, key) for key in keys},
+            },
+        )
+
+    def _restore(self) -> None:
+        path = self.work_dir / checkpoint.STATE
+        if not path.is_file():
+            return
+        state = checkpoint.read(path)
+        checkpoint.check_hash(state, self.hash, path)
+        self.task.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        seeds.set_random_state(state["random"][self.rank], self.device)
+        for key in ("epoch", "position", "best_value", "best_epoch", "stale", "history"):
+            setattr(self, key, state[key])
+        # Sums were stored over all ranks, so only the first rank counts them again.
+        share = 1.0 if self.rank == 0 else 0.0
+        for key in ("window", "total"):
+            setattr(self, key, {k: v.to(self.device) * share for k, v in state[key].items()})
+        log.info("going on after epoch %d, step %d of %d", self.epoch, self.position, self.steps_per_epoch)
+
+
+def _normalise(terms: Mapping[str, LossTerm], *, ignore: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss whose gradients add up over ranks to those of the global means; and detached sums and counts."""
+    some = next(iter(terms.values())).sum
+    own = torch.stack(
+        [torch.as_tensor(t.count, dtype=torch.float64, device=some.device) for t in terms.values()]
+    )
+    own = own.detach() * (not ignore)
+    counts = distributed.add_up(own.clone())
+    loss, sums = some.new_zeros(()), {}
+    for i, (name, term) in enumerate(terms.items()):
+        value = term.sum * (not ignore)
+        mean = value / torch.where(counts[i] > 0, counts[i], 1.0).to(value.dtype)
+        loss = loss + term.weight * mean
+        sums[name] = torch.stack([value.detach().double(), own[i]])
+    return loss, sums
+
+
+def _over_ranks(raw: Mapping[str, float | LossTerm], device: torch.device) -> dict[str, float]:
+    metrics = {}
+    for name, value in raw.items():
+        if isinstance(value, LossTerm):
+            pair = torch.tensor([float(value.sum), float(value.count)], dtype=torch.float64, device=device)
+            total, count = distributed.add_up(pair).tolist()
+            metrics[name] = total / count if count else math.nan
+        elif distributed.world_size() > 1:
+            raise TypeError(f"metric {name!r}: several processes need a LossTerm, got {type(value).__name__}")
+        else:
+            metrics[name] = float(value)
+    return metrics
