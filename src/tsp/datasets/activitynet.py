@@ -26,14 +26,16 @@ def read(paths: list[Path]) -> list[Video]:
         raise TspError(f"activitynet: expected one annotation file, got {len(paths)}")
     document = read_json(paths[0])
     if isinstance(document, dict) and "database" in document:
-        return [_named(video) for video in read_annotations(paths[0])]
+        videos = read_annotations(paths[0])
+        # Some ids begin with `v_` themselves, so the prefix is one only when every name has it.
+        prefix = "v_" if all(video.name.startswith("v_") for video in videos) else ""
+        return [_named(video, video.name.removeprefix(prefix)) for video in videos]
     if not isinstance(document, dict) or not document:
         raise TspError(f"{paths[0]}: expected an object with 'database', or one entry per video")
     return [_bmn_video(name, entry, f"{paths[0]}: {name!r}") for name, entry in document.items()]
 
 
-def _named(video: Video) -> Video:
-    name = video.name.removeprefix("v_")
+def _named(video: Video, name: str) -> Video:
     return Video(
         name=name,
         filename=f"v_{name}.mp4",

@@ -40,7 +40,6 @@ def read_table(path: str | Path, columns: list[str]) -> pd.DataFrame:
             dtype=dict.fromkeys(TEXT_COLUMNS, str),
             keep_default_na=False,
             na_values={c: [""] for c in ["video-duration", "fps", "video-frames", "bytes", "t-start", "t-end"]},
-            float_precision="round_trip",
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise TspError(f"{path}: not a CSV table with a header line ({error})") from error
