@@ -10,7 +10,7 @@ class EncoderConfig:
     """An encoder and the clips it is fed with. Defaults: the paper's (tsp.md 0, 3, 4)."""
 
     factory: str
-    """`module:function` that builds the network; it has `feature_dim` and maps clips to `[B, feature_dim]`."""
+    """`module:function` that builds the network: clips `[B, C, L, H, W]` to `[B, feature_dim]`."""
     clip_length: int = 16
     """Frames of a clip."""
     fps: float = 15.0
@@ -27,8 +27,6 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         """Refuse clips that cannot be cut."""
         if self.clip_length < 1 or self.fps <= 0:
-            raise TspError(
-                f"encoder: clip_length {self.clip_length} at {self.fps} fps; both must be positive"
-            )
+            raise TspError(f"encoder: clip_length {self.clip_length} at {self.fps} fps; both must be positive")
         if not 0 < self.crop <= min(self.resize):
             raise TspError(f"encoder: crop {self.crop} does not fit into frames of {self.resize}")

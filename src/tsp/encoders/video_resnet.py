@@ -19,9 +19,7 @@ class CaffeConv2Plus1D(Conv2Plus1D):
     The IG-65M weights were made so; torchvision's block shares one width between both convolutions.
     """
 
-    def __init__(
-        self, in_planes: int, out_planes: int, midplanes: int, stride: int = 1, padding: int = 1
-    ) -> None:
+    def __init__(self, in_planes: int, out_planes: int, midplanes: int, stride: int = 1, padding: int = 1) -> None:
         midplanes = (in_planes * out_planes * 27) // (in_planes * 9 + 3 * out_planes)
         super().__init__(in_planes, out_planes, midplanes, stride, padding)
 

@@ -80,18 +80,15 @@ class _Fit:
         self.train_data, self.valid_data = train_data, valid_data
         self.device = distributed.pick_device(device)
         self.rank = distributed.rank()
-        memory = torch.channels_last_3d if config.channels_last else torch.preserve_format
         task.model.to(self.device)
         if config.channels_last:
             for module in task.model.modules():
                 if isinstance(module, torch.nn.Conv3d):
-                    module.to(memory_format=memory)
+                    module.to(memory_format=torch.channels_last_3d)
         distributed.copy_from_first(task.model)
-        groups = task.param_groups()
-        self.optimizer = optim.make_optimizer(groups, config)
+        self.optimizer = optim.make_optimizer(task.param_groups(), config)
         self.parameters = [p for g in self.optimizer.param_groups for p in g["params"] if p.requires_grad]
-        self.batches_per_epoch = len(EpochBatches(len(train_data), config.batch_size))
-        self.steps_per_epoch = -(-self.batches_per_epoch // config.accumulate)
+        self.steps_per_epoch = -(-len(EpochBatches(len(train_data), config.batch_size)) // config.accumulate)
         self.schedule = optim.make_schedule(config, self.steps_per_epoch)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
         self.hash = checkpoint.config_hash(
@@ -118,9 +115,7 @@ class _Fit:
         config = self.config
         seeds.seed_everything(config.seed, self.rank)
         self._restore()
-        self.log = JsonLog(
-            self.work_dir / checkpoint.LOG if self.rank == 0 else None, self.iteration, self.epoch
-        )
+        self.log = JsonLog(self.work_dir / checkpoint.LOG if self.rank == 0 else None, self.iteration, self.epoch)
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         if config.compile:
@@ -314,9 +309,7 @@ class _Fit:
 def _normalise(terms: Mapping[str, LossTerm], *, ignore: bool) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss whose gradients add up over ranks to those of the global means; and detached sums and counts."""
     some = next(iter(terms.values())).sum
-    own = torch.stack(
-        [torch.as_tensor(t.count, dtype=torch.float64, device=some.device) for t in terms.values()]
-    )
+    own = torch.stack([torch.as_tensor(t.count, dtype=torch.float64, device=some.device) for t in terms.values()])
     own = own.detach() * (not ignore)
     counts = distributed.add_up(own.clone())
     loss, sums = some.new_zeros(()), {}

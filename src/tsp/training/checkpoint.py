@@ -1,0 +1,82 @@
+"""The state of an unfinished training, kept in its work folder."""
+
+import hashlib
+import io
+import json
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tsp.errors import TspError
+from tsp.io.files import atomic
+from tsp.training.config import TrainerConfig
+
+STATE, BEST, LOG = "state.pt", "best.pt", "log.jsonl"
+# Fields that decide when something is written, not what.
+FREE = ("checkpoint_every", "log_every")
+
+
+def config_hash(config: TrainerConfig, **facts: Any) -> str:
+    """Digest of everything that a resumed run must share with the interrupted one."""
+    fields = {name: value for name, value in asdict(config).items() if name not in FREE}
+    text = json.dumps({**fields, **facts}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Save tensors and plain values, atomically; a full disk leaves the old file.
+
+    Raises:
+        TspError: the file cannot be written.
+    """
+    # Through memory, since PyTorch's own writer turns a full disk into a bare RuntimeError.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Load what `write` saved, on the CPU.
+
+    Raises:
+        TspError: the file is damaged.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise TspError(f"{path}: damaged checkpoint; delete {path.parent} to train from the start") from error
+    return content
+
+
+def check_hash(state: dict[str, Any], expected: str, path: Path) -> None:
+    """Refuse to go on with a checkpoint of another configuration."""
+    if state["config_hash"] != expected:
+        raise TspError(
+            f"{path}: made under another configuration (hash {state['config_hash']}, now {expected}); "
+            f"put the old configuration back, or delete {path.parent} to train from the start"
+        )
+
+
+def check_finite(model: nn.Module, iteration: int) -> None:
+    """Refuse to save broken weights over good ones."""
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise TspError(
+                f"parameter {name!r} is not finite after iteration {iteration}; the last good checkpoint is kept"
+            )
+
+
+def cpu_state(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the model's state dict on the CPU."""
+    return {name: t.detach().to("cpu", copy=True) for name, t in model.state_dict().items()}
+
+
+def clear(work_dir: str | Path) -> None:
+    """Drop the checkpoints of a finished training; its log stays."""
+    for name in (STATE, BEST):
+        (Path(work_dir) / name).unlink(missing_ok=True)

@@ -1,0 +1,122 @@
+"""Several processes, one per device: start them, add up over them."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+from tsp.errors import TspError
+
+log = logging.getLogger(__name__)
+
+
+def rank() -> int:
+    """Number of this process; 0 when alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes; 1 when alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device called `name`; None: this rank's GPU if there is one, else the CPU.
+
+    Raises:
+        TspError: a GPU is asked for and there is none.
+    """
+    if name is None or name == "cuda":
+        if torch.cuda.is_available():
+            return torch.device("cuda", rank() % torch.cuda.device_count())
+        if name == "cuda":
+            raise TspError("device 'cuda': PyTorch finds no GPU here; use 'cpu' or leave the device open")
+    return torch.device(name or "cpu")
+
+
+def add_up(tensor: Tensor) -> Tensor:
+    """Sum of `tensor` over ranks, in place."""
+    if world_size() > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def add_up_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Sum every gradient over ranks; a parameter without gradient on some rank counts as zero there."""
+    if world_size() == 1:
+        return
+    with torch.no_grad():
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        flat = add_up(torch.cat([g.reshape(-1) for g in grads]))
+        pieces = flat.split([p.numel() for p in parameters])
+        for parameter, grad, piece in zip(parameters, grads, pieces, strict=True):
+            parameter.grad = grad.copy_(piece.view_as(grad))
+
+
+def copy_from_first(model: nn.Module, *, buffers_only: bool = False) -> None:
+    """Give every rank the first rank's buffers (batch-norm statistics) and, by default, parameters."""
+    if world_size() == 1:
+        return
+    tensors = list(model.buffers()) if buffers_only else list(model.state_dict().values())
+    for tensor in tensors:
+        dist.broadcast(tensor.data, 0)
+
+
+def gather(value: Any) -> list[Any]:
+    """`value` of every rank, in rank order."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def launch(fn: Callable[..., None], world: int, args: tuple[Any, ...] = ()) -> None:
+    """Run `fn(*args)` in `world` processes that know of each other; in this process when `world` is 1.
+
+    Args:
+        fn: a function of a module (it is imported anew in each process); it writes its results to files.
+        world: processes; on a machine with that many GPUs each gets one, otherwise they share the CPU.
+        args: what `fn` is given, picklable.
+
+    Raises:
+        TspError: as raised in any of the processes; the others are ended.
+    """
+    if world == 1:
+        fn(*args)
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = mp.get_context("spawn")
+    faults = context.SimpleQueue()
+    level = logging.getLogger().getEffectiveLevel()
+    try:
+        mp.spawn(_process, (fn, world, args, port, faults, level), nprocs=world, join=True)
+    except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
+        if faults.empty():
+            raise
+        raise TspError(faults.get()) from error
+
+
+def _process(number: int, fn: Callable[..., None], world: int, args: tuple[Any, ...], port: int, *reports: Any) -> None:
+    faults, level = reports
+    logging.basicConfig(level=level if number == 0 else logging.WARNING)
+    on_gpus = torch.cuda.is_available() and torch.cuda.device_count() >= world
+    if on_gpus:
+        torch.cuda.set_device(number)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("nccl" if on_gpus else "gloo", rank=number, world_size=world)
+    try:
+        fn(*args)
+    except TspError as error:
+        faults.put(str(error))
+        raise
+    finally:
+        dist.destroy_process_group()

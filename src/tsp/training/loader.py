@@ -1,0 +1,84 @@
+"""Batches in a reproducible order, from any position of an epoch."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tsp.training import distributed
+from tsp.training.seeds import torch_rng
+
+
+class EpochBatches(Sampler[list[int]]):
+    """This rank's batches of one epoch.
+
+    A global batch is `batch_size * world` consecutive items of the epoch's order, and every world-th item of
+    it from `rank` on is this rank's batch: two processes see together what one process with twice the batch
+    size sees. Where the last global batch is too small to give this rank anything, it gets the first item,
+    marked by `is_filler`, so that all ranks take equally many steps.
+
+    Args:
+        size: items of the data set.
+        batch_size: items of this rank's batch; the last one may be smaller.
+        keys: seeds of the order, by convention (seed, epoch); None: natural order, no filler.
+        skip: batches already done.
+    """
+
+    def __init__(self, size: int, batch_size: int, *, keys: tuple[int, ...] | None = None, skip: int = 0) -> None:
+        self.size, self.keys, self.skip = size, keys, skip
+        self.rank, self.world = distributed.rank(), distributed.world_size()
+        self.chunk = batch_size * self.world
+
+    def __len__(self) -> int:
+        """Batches of the whole epoch, skipped ones included."""
+        return -(-self.size // self.chunk)
+
+    def is_filler(self, batch: int) -> bool:
+        """Whether this rank's batch of that number only fills a gap."""
+        return self.size - batch * self.chunk <= self.rank
+
+    def __iter__(self) -> Iterator[list[int]]:
+        if self.keys is None:
+            order = list(range(self.size))
+        else:
+            order = torch.randperm(self.size, generator=torch_rng(*self.keys)).tolist()
+        for batch in range(self.skip, len(self)):
+            items = order[batch * self.chunk : (batch + 1) * self.chunk]
+            if not self.is_filler(batch):
+                yield items[self.rank :: self.world]
+            elif self.keys is not None:
+                yield items[:1]
+
+
+def make_loader(
+    data: Dataset[Any], batches: EpochBatches, *, workers: int, pin: bool, keys: tuple[int, ...]
+) -> DataLoader[Any]:
+    """A loader over `batches`; `data.collate` joins items where the data set has one.
+
+    Args:
+        keys: seeds of the workers' own random states; the process's own state is not drawn from.
+    """
+    return DataLoader(
+        data,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=getattr(data, "collate", None),
+        pin_memory=pin,
+        generator=torch_rng(*keys, distributed.rank()),
+    )
+
+
+def to_device(batch: Any, device: torch.device, *, channels_last: bool = False) -> Any:
+    """Move every tensor of nested dicts, lists and tuples to `device`; 5-D ones channels-last on request."""
+    if isinstance(batch, torch.Tensor):
+        batch = batch.to(device, non_blocking=True)
+        if channels_last and batch.ndim == 5 and batch.is_floating_point():
+            batch = batch.contiguous(memory_format=torch.channels_last_3d)
+        return batch
+    if isinstance(batch, dict):
+        return {k: to_device(v, device, channels_last=channels_last) for k, v in batch.items()}
+    if isinstance(batch, tuple | list):
+        moved = [to_device(v, device, channels_last=channels_last) for v in batch]
+        return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
+    return batch

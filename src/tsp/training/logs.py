@@ -1,0 +1,52 @@
+"""The training log: one JSON object per line, readable while it grows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tsp.errors import TspError
+from tsp.io.files import atomic
+
+
+class JsonLog:
+    """Append records to a `.jsonl` file.
+
+    Args:
+        path: the file; None writes nothing (ranks other than 0).
+        iteration: keep old records up to it; a resumed run will not make them again.
+        epoch: and, of the records that close an epoch, those before it.
+    """
+
+    def __init__(self, path: Path | None, iteration: int = 0, epoch: int = 0) -> None:
+        self.path = path
+        if path is None:
+            return
+        kept = [
+            line
+            for line in (read_log(path) if iteration else [])
+            if line["iteration"] <= iteration and ("lr" in line or line["epoch"] < epoch)
+        ]
+        with atomic(path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def write(self, **record: Any) -> None:
+        """Append one record."""
+        if self.path is None:
+            return
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise TspError(f"{self.path}: cannot be written ({error}); free space and run again") from error
+
+
+def read_log(path: str | Path) -> list[dict[str, Any]]:
+    """Records of a log in file order; a last line cut short by a kill is passed over."""
+    path = Path(path)
+    records = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records
