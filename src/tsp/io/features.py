@@ -73,7 +73,7 @@ class FeatureFile(Mapping[str, np.ndarray]):
     @property
     def attributes(self) -> dict[str, Any]:
         """Facts stated at the root; empty for the files released with the paper."""
-        return dict(self._file.attrs)
+        return {k: v.item() if isinstance(v, np.generic) else v for k, v in self._file.attrs.items()}
 
     @property
     def names(self) -> list[str]:
