@@ -17,7 +17,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         temporary.write_text("half of the new")
         raise RuntimeError
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.csv"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_a_full_disk_is_told_in_one_line(tmp_path):
