@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from tsp.errors import TspError
-
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
@@ -27,6 +25,6 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         """Refuse clips that cannot be cut."""
         if self.clip_length < 1 or self.fps <= 0:
-            raise TspError(f"encoder: clip_length {self.clip_length} at {self.fps} fps; both must be positive")
+            raise ValueError(f"encoder: clip_length {self.clip_length} at {self.fps} fps; both must be positive")
         if not 0 < self.crop <= min(self.resize):
-            raise TspError(f"encoder: crop {self.crop} does not fit into frames of {self.resize}")
+            raise ValueError(f"encoder: crop {self.crop} does not fit into frames of {self.resize}")

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tsp.errors import TspError
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
@@ -63,9 +61,9 @@ class TrainerConfig:
         """Refuse what would fail hours later."""
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "log_every"):
             if getattr(self, name) < 1:
-                raise TspError(f"trainer: {name} is {getattr(self, name)}, expected at least 1")
+                raise ValueError(f"trainer: {name} is {getattr(self, name)}, expected at least 1")
         for name in ("patience", "checkpoint_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise TspError(f"trainer: {name} is {getattr(self, name)}, expected at least 1 or null")
+                raise ValueError(f"trainer: {name} is {getattr(self, name)}, expected at least 1 or null")
         if list(self.milestones) != sorted(set(self.milestones)):
-            raise TspError(f"trainer: milestones {list(self.milestones)} are not ascending epochs")
+            raise ValueError(f"trainer: milestones {list(self.milestones)} are not ascending epochs")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from tsp.errors import TspError
 from tsp.training import checkpoint, seeds
 from tsp.training.config import TrainerConfig
 from tsp.training.loader import EpochBatches, to_device
@@ -35,7 +34,7 @@ def test_steps_only_after_epochs():
     "wrong", [{"epochs": 0}, {"accumulate": 0}, {"patience": 0}, {"milestones": (6, 4)}, {"batch_size": -1}]
 )
 def test_impossible_options_are_refused(wrong):
-    with pytest.raises(TspError, match="trainer: "):
+    with pytest.raises(ValueError, match="trainer: "):
         TrainerConfig(**wrong)
 
 

@@ -1,0 +1,107 @@
+"""Options of a pretraining run. Defaults are the paper's;"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tsp.training.config import TrainerConfig
+
+Head = Literal["action", "region"]
+# The batch per GPU that the published learning rates belong to.
+REFERENCE_BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainTrainer(TrainerConfig):
+    """The trainer with the paper's values for TSP and TAC."""
+
+    weight_decay: float = 0.005
+    """L2 weight decay on every parameter, batch norm and biases included (released code)."""
+    schedule: Literal["constant", "warmup_steps"] = "warmup_steps"
+    """Linear warm-up per iteration, times `gamma` at each milestone (released code)."""
+    warmup_epochs: float = 2.0
+    """Length of the linear warm-up, in epochs (released code)."""
+    milestones: tuple[int, ...] = (4, 6)
+    """Epochs, counted from 0, from whose first iteration on the rate is multiplied by `gamma` (released code)."""
+    checkpoint_every: int | None = 500
+    """Optimiser steps between checkpoints inside an epoch; null: after each epoch only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsConfig:
+    """Released weights of an encoder, with or without heads."""
+
+    url: str | None = None
+    """Address to fetch them from."""
+    path: str | None = None
+    """Local file, instead of an address."""
+    sha256: str | None = None
+    """First hex digits (8 or more) of the file's SHA-256; released names end in them."""
+
+    def __post_init__(self) -> None:
+        """Refuse weights from nowhere."""
+        if (self.url is None) == (self.path is None):
+            raise ValueError("weights: state either url or path")
+        if self.sha256 is not None and len(self.sha256) < 8:
+            raise ValueError(f"weights: sha256 {self.sha256!r} is shorter than 8 hex digits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A pretraining run: TSP, its baseline TAC, released weights, or an untrained encoder.
+
+    With `dataset`: trained. With `weights`: the released file, converted. With neither: weights from the seed.
+    """
+
+    dataset: str | None = None
+    """Data set whose training subset is learnt from and whose validation subset picks the epoch."""
+    encoder: str
+    """Entry of `encoders:`."""
+    start: str | None = None
+    """Run whose encoder weights are started from; null: random weights from the seed."""
+    weights: WeightsConfig | None = None
+    """Released weights to convert instead of training."""
+    heads: tuple[Head, ...] = ("action", "region")
+    """Classifiers trained: action class (foreground clips only), temporal region (all clips). TSP: both; TAC: action."""
+    loss_weights: dict[Head, float] = field(default_factory=lambda: {"action": 1.0, "region": 1.0})
+    """Factors alpha of the two cross entropies (paper: 1 and 1)."""
+    gvf: Literal["max", "avg"] | None = None
+    """Global video feature given to the region head: pooling over time of the start run's features; null: none."""
+    stem_lr: float = 0.0
+    """Learning rate of the stem; 0 freezes its weights while its batch-norm statistics move (released code)."""
+    backbone_lr: float = 1e-4
+    """Learning rate of the residual stages, before `lr_scale`."""
+    head_lr: float = 2e-3
+    """Learning rate of the heads, before `lr_scale`."""
+    lr_scale: Literal["none", "devices", "batch"] = "none"
+    """Multiply all rates by the number of devices (released code), by (global batch / 32), or not at all."""
+    clips_per_segment: int = 5
+    """Clips drawn from every segment in each epoch."""
+    short_segments: Literal["drop", "center"] = "drop"
+    """Segments shorter than a clip: dropped as in the paper, or given the clip around their middle."""
+    short_clips: Literal["repeat", "error"] = "repeat"
+    """Clips that reach past the last frame: the last frame is repeated, or an error as in the released code."""
+    flip: float = 0.5
+    """Probability that a training clip is mirrored."""
+    action_column: str = "action-label"
+    """Column of the segments file with the action name; empty: no action."""
+    region_column: str = "temporal-region-label"
+    """Column of the segments file with `Action` or `No action`."""
+    cache: Literal["none", "memory"] = "none"
+    """Keep decoded videos in memory as bytes: only for small sets of small videos."""
+    cache_gb: float = 2.0
+    """Largest size of that memory in GB; beyond it nothing is kept."""
+    track_code: Literal["cheap", "all", "none"] = "cheap"
+    """Edits of the library: only reported, rerun the training, or ignored."""
+    trainer: PretrainTrainer = field(default_factory=PretrainTrainer)
+    """Epochs, batch, optimiser and schedule."""
+
+    def __post_init__(self) -> None:
+        """Refuse combinations without meaning."""
+        if not self.heads or len(set(self.heads)) != len(self.heads):
+            raise ValueError(f"heads: {list(self.heads)}; expected action, region, or both")
+        if self.dataset and self.weights:
+            raise ValueError("weights: a run with a dataset is trained; to start from released weights, use start")
+        if self.gvf and (self.start is None or "region" not in self.heads):
+            raise ValueError("gvf: needs start (whose features are pooled) and the region head")
+        if self.clips_per_segment < 1 or not 0 <= self.flip <= 1:
+            raise ValueError("clips_per_segment must be at least 1, flip a probability")

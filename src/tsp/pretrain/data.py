@@ -1,0 +1,194 @@
+"""Clips of annotated segments: which, when, and with which labels (tsp.md 2.4, 3)."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+from tsp.encoders.config import EncoderConfig
+from tsp.errors import TspError
+from tsp.io.tables import ACTION, NO_ACTION, read_table
+from tsp.pretrain.config import Head, RunConfig
+from tsp.pretrain.model import MISSING
+from tsp.progress import progress
+from tsp.segments import clip_seconds
+from tsp.training.seeds import item_rng
+from tsp.video.clips import clip_frames
+from tsp.video.decode import VideoReader
+from tsp.video.transforms import eval_transform, train_transform
+
+log = logging.getLogger(__name__)
+# Label ids of the released files; the paper writes them the other way round, which changes nothing.
+REGIONS = [ACTION, NO_ACTION]
+COLUMNS = ["filename", "fps", "t-start", "t-end", "video-duration", "video-frames"]
+
+
+def clean_segments(
+    table: pd.DataFrame, encoder: EncoderConfig, short: Literal["drop", "center"] = "drop"
+) -> pd.DataFrame:
+    """Cut segments to their video and deal with those shorter than a clip.
+
+    Args:
+        table: segments with `t-start`, `t-end`, `video-duration` in seconds.
+        encoder: its `clip_length` and `fps` make the clip's length.
+        short: `drop` them (paper), or put in their place the clip around their middle, moved into the video.
+
+    Returns:
+        The rows kept, in order, indexed from 0.
+    """
+    clip_s = clip_seconds(encoder.clip_length, encoder.fps)
+    start = table["t-start"].clip(lower=0.0)
+    end = np.minimum(table["t-end"], table["video-duration"])
+    # In frames and in this order, as the released code compares: a segment of exactly one clip is kept.
+    too_short = (end - start) * encoder.fps < encoder.clip_length
+    keep = ~too_short
+    if short == "center":
+        room = table["video-duration"] - clip_s
+        middle = ((start + end - clip_s) / 2).clip(lower=0.0)
+        start = start.where(keep, np.minimum(middle, room))
+        end = end.where(keep, start + clip_s)
+        keep |= (room >= 0) & (table["t-start"] < table["video-duration"])
+    kept = table.assign(**{"t-start": start, "t-end": end})[keep].reset_index(drop=True)
+    log.info("%d segments kept, %d dropped as shorter than a clip of %.4f s", len(kept), (~keep).sum(), clip_s)
+    return kept
+
+
+class ClipDataset(Dataset[dict[str, Any]]):
+    """K clips of every segment; item i is clip i div R of row i mod R, R rows being kept.
+
+    In training a clip starts uniformly at random inside its segment, is mirrored and cropped at random, all
+    drawn from (seed, epoch, item); in validation the K clips are evenly spread and cropped at the centre.
+
+    Args:
+        segments: ground-truth CSV.
+        videos: folder with the standardised files.
+        run: columns, heads, clips per segment, policies; `trainer.seed` seeds the draws.
+        encoder: length, rate, size and normalisation of the clips.
+        labels: action names in id order.
+        training: random or fixed clips.
+        gvf: filename -> global feature `[G]`, where the run has one.
+
+    Raises:
+        TspError: a column or video missing, an unknown label, no row left.
+
+    Paper: section 3.1 (clip sampling), 4 (implementation details).
+    Differs: the released code repeats its random numbers in every worker and epoch; here they never repeat.
+    """
+
+    def __init__(
+        self,
+        segments: str | Path,
+        videos: str | Path,
+        *,
+        run: RunConfig,
+        encoder: EncoderConfig,
+        labels: Sequence[str],
+        training: bool,
+        gvf: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        columns = {"action": run.action_column, "region": run.region_column}
+        table = read_table(segments, [*COLUMNS, *(columns[head] for head in run.heads)])
+        rows = clean_segments(table, encoder, run.short_segments)
+        if rows.empty:
+            raise TspError(f"{segments}: none of {len(table)} segments is as long as a clip; is video-duration right?")
+        self.videos, self.run, self.encoder, self.training = Path(videos), run, encoder, training
+        self.gvf, self.epoch = gvf, 0
+        self.filenames = rows["filename"].tolist()
+        self.starts, self.ends, self.fps = (rows[c].to_numpy(np.float64) for c in ("t-start", "t-end", "fps"))
+        names: dict[Head, Sequence[str]] = {"action": labels, "region": REGIONS}
+        self.labels = {head: _label_ids(rows, columns[head], names[head], segments) for head in run.heads}
+        for filename in dict.fromkeys(self.filenames):
+            if not (self.videos / filename).is_file():
+                raise TspError(f"{self.videos / filename}: no such video, but {segments} has segments of it")
+        if gvf is not None and (missing := set(self.filenames) - gvf.keys()):
+            raise TspError(f"{min(missing)}: no global video feature, but {segments} has segments of it")
+        self.cache = self._fill_cache(rows) if run.cache == "memory" else {}
+
+    def __len__(self) -> int:
+        return len(self.filenames) * self.run.clips_per_segment
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell which epoch's clips to draw."""
+        self.epoch = epoch
+
+    def start_s(self, index: int, share: float) -> float:
+        """Start of a clip, in seconds.
+
+        Args:
+            index: of the item.
+            share: 0 for the first clip that lies inside the segment, 1 for the last.
+        """
+        row = index % len(self.filenames)
+        clip_s = clip_seconds(self.encoder.clip_length, self.encoder.fps)
+        return float(self.starts[row] + share * max(0.0, self.ends[row] - self.starts[row] - clip_s))
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One clip: `clip` float32 `[3, L, h, w]`, a label (or -1) per head, `gvf` float32 `[G]`."""
+        row, number = index % len(self.filenames), index // len(self.filenames)
+        rng = item_rng(self.run.trainer.seed, self.epoch, index)
+        count = self.run.clips_per_segment
+        if self.training:
+            share = rng.random()
+        else:
+            share = number / (count - 1) if count > 1 else 0.5
+        frames = torch.from_numpy(self._decode(row, self.start_s(index, share)))
+        if self.training:
+            clip = train_transform(frames, self.encoder, rng, flip=self.run.flip)
+        else:
+            clip = eval_transform(frames, self.encoder)
+        item = {"clip": clip, **{head: int(ids[row]) for head, ids in self.labels.items()}}
+        if self.gvf is not None:
+            item["gvf"] = torch.from_numpy(self.gvf[self.filenames[row]])
+        return item
+
+    def _decode(self, row: int, start_s: float) -> np.ndarray:
+        """Frames `[L, H, W, 3]` uint8 of a clip."""
+        filename = self.filenames[row]
+        wanted = clip_frames(start_s, float(self.fps[row]), self.encoder.clip_length, self.encoder.fps)
+        if filename in self.cache:
+            frames = self.cache[filename]
+            return frames[self._inside(wanted, len(frames), filename)]
+        with VideoReader(self.videos / filename) as reader:
+            return reader.frames(self._inside(wanted, reader.n_frames, filename))
+
+    def _inside(self, wanted: np.ndarray, n_frames: int, filename: str) -> np.ndarray:
+        if wanted[-1] < n_frames:
+            return wanted
+        text = f"{self.videos / filename}: a clip needs frame {wanted[-1]}, the video has {n_frames}"
+        if self.run.short_clips == "error" or wanted[0] >= n_frames:
+            raise TspError(f"{text}; probe the file again, or set short_clips: repeat")
+        log.warning("%s; its last frame is repeated", text)
+        return np.minimum(wanted, n_frames - 1)
+
+    def _fill_cache(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+        frames = rows.drop_duplicates("filename").set_index("filename")["video-frames"].to_dict()
+        cache: dict[str, np.ndarray] = {}
+        size = 0
+        for filename, n_frames in progress(frames.items(), desc="decode into memory", unit="video"):
+            with VideoReader(self.videos / filename) as reader:
+                size += int(n_frames) * reader.frames([0])[0].size
+                if size > self.run.cache_gb * 1e9:
+                    log.warning("decoded videos need more than %.3g GB; nothing is cached", self.run.cache_gb)
+                    return {}
+                cache[filename] = np.stack(list(reader.iterate()))
+        log.info("%d videos held in memory, %.2f GB", len(cache), size / 1e9)
+        return cache
+
+
+def _label_ids(rows: pd.DataFrame, column: str, names: Sequence[str], source: str | Path) -> np.ndarray:
+    """Ids of labels, -1 for an empty field."""
+    ids = {"": MISSING, **{name: i for i, name in enumerate(names)}}
+    found = rows[column].fillna("").astype(str)
+    for position, label in enumerate(found):
+        if label not in ids:
+            row = rows.iloc[position]
+            raise TspError(
+                f"{source}: {row['filename']} at {row['t-start']} s: {column} {label!r} is none of the "
+                f"{len(names)} labels ({', '.join(list(names)[:3])}, ...); check the data set's labels"
+            )
+    return found.map(ids).to_numpy(np.int64)
