@@ -61,7 +61,7 @@ class RunConfig:
     weights: WeightsConfig | None = None
     """Released weights to convert instead of training."""
     heads: tuple[Head, ...] = ("action", "region")
-    """Classifiers trained: action class (foreground clips only), temporal region (all clips). TSP: both; TAC: action."""
+    """Classifiers: action class (foreground clips only), temporal region (all clips). TSP: both; TAC: action."""
     loss_weights: dict[Head, float] = field(default_factory=lambda: {"action": 1.0, "region": 1.0})
     """Factors alpha of the two cross entropies (paper: 1 and 1)."""
     gvf: Literal["max", "avg"] | None = None
