@@ -1,0 +1,1 @@
+"""Scores by the official protocols, without torch."""
