@@ -43,7 +43,7 @@ def clean_segments(
     """
     clip_s = clip_seconds(encoder.clip_length, encoder.fps)
     start = table["t-start"].clip(lower=0.0)
-    end = np.minimum(table["t-end"], table["video-duration"])
+    end = table[["t-end", "video-duration"]].min(axis=1)
     # In frames and in this order, as the released code compares: a segment of exactly one clip is kept.
     too_short = (end - start) * encoder.fps < encoder.clip_length
     keep = ~too_short

@@ -4,6 +4,7 @@ Axes: B batch, C channels, L clip frames, H W pixels, D feature, G global video 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +63,7 @@ class TspModel(nn.Module):
 
 
 def head_losses(
-    logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Mapping[str, float]
+    logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Mapping[Any, float]
 ) -> dict[str, LossTerm]:
     """Cross entropy of each head over its labelled clips.
 

@@ -55,7 +55,7 @@ class TspTask:
         A group at rate 0 takes no gradients, which changes no number and saves its backward pass.
         """
         encoder = self.model.features
-        stem: list[nn.Parameter] = list(encoder.stem.parameters()) if hasattr(encoder, "stem") else []
+        stem = [p for name, p in encoder.named_parameters() if name.startswith("stem.")]
         ids = {id(p) for p in stem}
         groups = {
             "stem": (stem, self.run.stem_lr),

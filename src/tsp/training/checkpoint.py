@@ -76,6 +76,14 @@ def cpu_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: t.detach().to("cpu", copy=True) for name, t in model.state_dict().items()}
 
 
+def sweep(work_dir: Path) -> None:
+    """Drop half-written files that a killed process left."""
+    for name in (STATE, BEST):
+        stem, suffix = name.split(".")
+        for path in work_dir.glob(f".{stem}.*.{suffix}"):
+            path.unlink(missing_ok=True)
+
+
 def clear(work_dir: str | Path) -> None:
     """Drop the checkpoints of a finished training; its log stays."""
     for name in (STATE, BEST):

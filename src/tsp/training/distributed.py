@@ -54,7 +54,7 @@ def add_up_gradients(parameters: Sequence[nn.Parameter]) -> None:
     with torch.no_grad():
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         flat = add_up(torch.cat([g.reshape(-1) for g in grads]))
-        pieces = flat.split([p.numel() for p in parameters])
+        pieces = torch.split(flat, [p.numel() for p in parameters])
         for parameter, grad, piece in zip(parameters, grads, pieces, strict=True):
             parameter.grad = grad.copy_(piece.view_as(grad))
 

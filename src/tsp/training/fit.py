@@ -17,7 +17,7 @@ from tsp.errors import TspError
 from tsp.progress import progress
 from tsp.training import checkpoint, distributed, optim, seeds
 from tsp.training.config import TrainerConfig
-from tsp.training.loader import EpochBatches, make_loader, to_device
+from tsp.training.loader import EpochBatches, make_loader, read, to_device
 from tsp.training.logs import JsonLog
 from tsp.training.task import FitResult, LossTerm, Task
 
@@ -122,7 +122,7 @@ class _Fit:
             self.task.model.compile()
         while self.epoch < config.epochs and not self._out_of_patience():
             self._train_epoch()
-            record = {"epoch": self.epoch, "iteration": self.iteration}
+            record: dict[str, Any] = {"epoch": self.epoch, "iteration": self.iteration}
             record |= {f"train/{name}": value for name, value in self._means(self.total).items()}
             if self._validation_is_due():
                 self._save()
@@ -146,7 +146,7 @@ class _Fit:
         )
         if self.position == self.steps_per_epoch:
             return
-        stream = iter(self._loader(self.train_data, batches))
+        stream = self._loader(self.train_data, batches)
         self.task.model.train()
         steps: Any = range(self.position, self.steps_per_epoch)
         if self.rank == 0:
@@ -174,7 +174,7 @@ class _Fit:
             with self._autocast():
                 terms = self.task.loss(self._move(batch))
             loss, sums = _normalise(terms, ignore=filler)
-            self.scaler.scale(loss / len(group)).backward()
+            torch.autograd.backward(self.scaler.scale(loss / len(group)))
             for name, pair in sums.items():
                 self.window[name] = self.window.get(name, 0) + pair
                 self.total[name] = self.total.get(name, 0) + pair
@@ -197,9 +197,10 @@ class _Fit:
         model, size = self.task.model, len(self.valid_data)
         distributed.copy_from_first(model, buffers_only=True)
         model.eval()
-        loader = self._loader(self.valid_data, EpochBatches(size, self.config.batch_size))
+        batches = EpochBatches(size, self.config.batch_size)
+        loader = self._loader(self.valid_data, batches)
         with self._autocast():
-            raw = self.task.validate(self._valid_batches(loader))
+            raw = self.task.validate(self._valid_batches(loader, len(batches)))
         model.train()
         metrics = _over_ranks(raw, self.device)
         if hasattr(self.task, "summary"):
@@ -216,8 +217,8 @@ class _Fit:
                 checkpoint.write(self.work_dir / checkpoint.BEST, {"model": checkpoint.cpu_state(model)})
         return metrics
 
-    def _valid_batches(self, loader: Any) -> Iterator[Any]:
-        shown = progress(loader, desc="validation", unit="batch") if self.rank == 0 else loader
+    def _valid_batches(self, loader: Iterator[Any], count: int) -> Iterator[Any]:
+        shown = progress(loader, desc="validation", total=count, unit="batch") if self.rank == 0 else loader
         return (self._move(batch) for batch in shown)
 
     def _result(self) -> FitResult:
@@ -236,10 +237,10 @@ class _Fit:
     def _out_of_patience(self) -> bool:
         return self.config.patience is not None and self.stale >= self.config.patience
 
-    def _loader(self, data: Any, batches: EpochBatches) -> Any:
+    def _loader(self, data: Any, batches: EpochBatches) -> Iterator[Any]:
         keys = (self.config.seed, self.epoch)
         pin = self.device.type == "cuda"
-        return make_loader(data, batches, workers=self.workers, pin=pin, keys=keys)
+        return read(make_loader(data, batches, workers=self.workers, pin=pin, keys=keys))
 
     def _move(self, batch: Any) -> Any:
         return to_device(batch, self.device, channels_last=self.config.channels_last)
@@ -289,6 +290,8 @@ class _Fit:
 
     def _restore(self) -> None:
         path = self.work_dir / checkpoint.STATE
+        if self.rank == 0:
+            checkpoint.sweep(self.work_dir)
         if not path.is_file():
             return
         state = checkpoint.read(path)

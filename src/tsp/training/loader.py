@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from tsp.errors import TspError
 from tsp.training import distributed
 from tsp.training.seeds import torch_rng
 
@@ -67,6 +68,23 @@ def make_loader(
         pin_memory=pin,
         generator=torch_rng(*keys, distributed.rank()),
     )
+
+
+def read(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The loader's batches; a fault in a worker is told like one in this process.
+
+    Raises:
+        TspError: as raised by the data set, or a worker was ended from outside.
+    """
+    try:
+        yield from loader
+    except TspError as error:
+        # PyTorch wraps the message of a worker's exception in its traceback.
+        raise TspError(str(error).rsplit("TspError: ", 1)[-1].strip()) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TspError(f"a loader process died, mostly for lack of memory: {error}; use fewer workers") from error
 
 
 def to_device(batch: Any, device: torch.device, *, channels_last: bool = False) -> Any:

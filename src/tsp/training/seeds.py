@@ -33,12 +33,12 @@ def torch_rng(*keys: int) -> torch.Generator:
 
 def get_random_state(device: torch.device) -> dict[str, Any]:
     """Every random state of this process, as tensors and plain values."""
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     version, internal, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-        "numpy": [str(name), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), cached],
+        "numpy": [str(name), torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), cached],
         "python": [version, list(internal), gauss],
     }
 

@@ -25,7 +25,10 @@ class LossTerm:
 class Task(Protocol):
     """A model with its losses and metrics; it never moves a model, steps, saves, or asks its rank."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+
     metric: str
     """Key of `validate`'s result that picks the best epoch."""
     higher_is_better: bool

@@ -229,6 +229,23 @@ def test_missing_gpu_is_told(tmp_path):
         fit(Classify(), Points(), None, CONFIG, tmp_path, device="cuda")
 
 
+class Unreadable(Points):
+    def __getitem__(self, index):
+        raise TspError(f"item {index} cannot be read")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_fault_of_an_item_is_one_line(tmp_path, workers):
+    with pytest.raises(TspError, match=r"^item \d+ cannot be read$"):
+        fit(Classify(), Unreadable(), None, CONFIG, tmp_path, workers=workers, device="cpu")
+
+
+def test_half_written_files_of_a_killed_process_are_dropped(tmp_path):
+    (tmp_path / ".state.abc.pt").touch()
+    fit(Classify(), Points(), None, CONFIG, tmp_path, device="cpu")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log.jsonl", "state.pt"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [22, 17])
 def test_two_processes_equal_one(tmp_path, size):
