@@ -1,0 +1,258 @@
+"""Detection mAP by the ActivityNet protocol."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsp.errors import TspError
+from tsp.evaluation.io import Floats, GroundTruth, Ints, Predictions, read_detections, read_ground_truth
+
+# The official thresholds are np.linspace(0.5, 0.95, 10), whose ninth value lies one step below 0.9.
+ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.8999999999999999, 0.95)
+THUMOS14_TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
+TIE_WARNING = 0.01
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionResult:
+    """Scores of a set of predictions.
+
+    Args:
+        tious: `T` thresholds.
+        classes: `K` labels, those that the counted ground truth has.
+        ap: `[T, K]` average precision, 0 to 1.
+        instances: `[K]` instances of each class.
+        predictions: `[K]` predictions of each class.
+        tie_share: share of predictions with the score of another one of their class; their order is a convention.
+        counts: odd rows and everything left out.
+        options: what differs from the default protocol, and the subset.
+    """
+
+    tious: tuple[float, ...]
+    classes: tuple[str, ...]
+    ap: Floats
+    instances: Ints
+    predictions: Ints
+    tie_share: float
+    counts: dict[str, int]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def mean_ap(self) -> Floats:
+        """`[T]` mean over the classes."""
+        return np.asarray(self.ap.mean(axis=1))
+
+    @property
+    def average_map(self) -> float:
+        """Mean over the thresholds."""
+        return float(self.mean_ap.mean())
+
+
+def detection_map(
+    ground_truth: str | Path,
+    predictions: str | Path,
+    subset: str = "validation",
+    tious: Sequence[float] = ACTIVITYNET_TIOUS,
+    *,
+    strict_compat: bool = False,
+    dedup: bool = False,
+    ignore_unknown_labels: bool = False,
+    blocked: Collection[str] = (),
+) -> DetectionResult:
+    """Score a predictions file.
+
+    Args:
+        ground_truth: ActivityNet-style JSON.
+        predictions: submission JSON.
+        subset: the ground truth's own name of the subset.
+        tious: thresholds, ascending, in (0, 1].
+        strict_compat: see `evaluate`.
+        dedup: drop duplicate and empty instances (`tsp.evaluation.io.read_ground_truth`).
+        ignore_unknown_labels: leave predictions of unknown labels out instead of refusing them.
+        blocked: videos left out of both files.
+
+    Raises:
+        TspError: naming file and entry of the first fault.
+    """
+    truth = read_ground_truth(ground_truth, subset, blocked=blocked, dedup=dedup)
+    found = read_detections(predictions, truth, blocked=blocked, ignore_unknown_labels=ignore_unknown_labels)
+    result = evaluate(truth, found, tious, strict_compat=strict_compat)
+    options = {"subset": subset, **result.options, "dedup": dedup, "ignore_unknown_labels": ignore_unknown_labels}
+    result = replace(result, options=options)
+    n = result.counts
+    log.info("%s: %d videos, %d instances, %d predictions", subset, n["videos"], n["instances"], n["predictions"])
+    if not n["predictions"]:
+        log.warning("%s: no predictions; every score is 0", predictions)
+    if result.tie_share > TIE_WARNING:
+        log.warning(
+            "%s: %.1f %% of the scores are tied, so the order of rows decides; write scores unrounded",
+            *(predictions, 100 * result.tie_share),
+        )
+    return result
+
+
+def evaluate(
+    truth: GroundTruth,
+    predictions: Predictions,
+    tious: Sequence[float] = ACTIVITYNET_TIOUS,
+    *,
+    strict_compat: bool = False,
+) -> DetectionResult:
+    """Score arrays.
+
+    Predictions are ranked by score; of equal scores the later row comes first. In rank order each takes, at each
+    threshold by itself, the untaken instance of its class and video with the highest tIoU that reaches the threshold
+    (equal tIoU: the later instance).
+
+    Args:
+        truth: the instances.
+        predictions: the scored segments.
+        tious: thresholds, ascending, in (0, 1].
+        strict_compat: count 0/0 (two empty segments anywhere, or a reversed one of opposite length) as a hit at
+            every threshold.
+
+    Paper: section 4 (mAP of ActivityNet and THUMOS14, by their official protocol).
+    Differs: official code hits on 0/0 (option `strict_compat`) and leaves the order of equal scores to the sort.
+    """
+    thresholds = check_tious(tious)
+    n_classes = len(truth.classes)
+    ranking = np.argsort(predictions.score, kind="stable")[::-1]
+    by_class = ranking[np.argsort(predictions.label[ranking], kind="stable")]
+    if len(by_class) and predictions.label.max() >= n_classes:
+        raise TspError(f"predictions: label {predictions.label.max()}; the ground truth has {n_classes} classes")
+    counts = np.bincount(predictions.label, minlength=n_classes)
+    ap = np.zeros((len(thresholds), n_classes))
+    tied = 0
+    for number, ranked in enumerate(np.split(by_class, np.cumsum(counts)[:-1])):
+        mine = np.flatnonzero(truth.label == number)
+        predicted = predictions.video[ranked], predictions.segments[ranked]
+        pairs = _pairs(predicted, (truth.video[mine], truth.segments[mine]), nan_hits=strict_compat)
+        ap[:, number] = average_precision(_hits(*pairs, thresholds, (len(ranked), len(mine))), len(mine))
+        tied += _n_tied(predictions.score[ranked])
+    return DetectionResult(
+        tious=tuple(float(t) for t in thresholds),
+        classes=tuple(truth.classes),
+        ap=ap,
+        instances=np.bincount(truth.label, minlength=n_classes),
+        predictions=counts,
+        tie_share=tied / len(ranking) if len(ranking) else 0.0,
+        counts={"instances": len(truth.label), "predictions": len(ranking)} | truth.counts | predictions.counts,
+        options={"strict_compat": strict_compat},
+    )
+
+
+def average_precision(hits: NDArray[np.bool_], n_instances: int) -> Floats:
+    """Interpolated average precision, all points.
+
+    Args:
+        hits: `[T, M]` true positives in rank order.
+        n_instances: of the class.
+
+    Returns:
+        `[T]`: the mean over instances of the best precision from their hit onwards; instances without hit give 0.
+    """
+    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray((best * hits).sum(axis=1) / n_instances)
+
+
+def scores_json(result: DetectionResult) -> dict[str, Any]:
+    """The result as the content of `scores.json`; thresholds are spelt with two decimals, scores are fractions."""
+    names = [_name(t) for t in result.tious]
+    per_class = {
+        label: {
+            "AP": dict(zip(names, result.ap[:, k].tolist(), strict=True)),
+            "average_AP": float(result.ap[:, k].mean()),
+            "instances": int(result.instances[k]),
+            "predictions": int(result.predictions[k]),
+        }
+        for k, label in enumerate(result.classes)
+    }
+    return {
+        "mAP": dict(zip(names, result.mean_ap.tolist(), strict=True)),
+        "average_mAP": result.average_map,
+        "tie_share": result.tie_share,
+        "options": result.options,
+        "counts": result.counts,
+        "per_class": per_class,
+    }
+
+
+def check_tious(tious: Sequence[float]) -> Floats:
+    """Thresholds as `[T]` float64: ascending, in (0, 1], distinct at two decimals."""
+    thresholds = np.asarray(tious, dtype=np.float64)
+    ascending = thresholds.ndim == 1 and len(thresholds) > 0 and bool((np.diff(thresholds) > 0).all())
+    if not ascending or not (thresholds[0] > 0 and thresholds[-1] <= 1):
+        raise TspError(f"tIoU thresholds {list(tious)}: expected ascending numbers above 0, up to 1")
+    if len({_name(t) for t in thresholds}) < len(thresholds):
+        raise TspError(f"tIoU thresholds {list(tious)}: must differ in their first two decimals")
+    return thresholds
+
+
+def _n_tied(ranked_scores: Floats) -> int:
+    same = np.diff(ranked_scores, prepend=np.inf, append=-np.inf) == 0
+    return int((same[1:] | same[:-1]).sum())
+
+
+def _pairs(
+    predicted: tuple[Ints, Floats], instances: tuple[Ints, Floats], *, nan_hits: bool
+) -> tuple[Ints, Ints, Floats]:
+    """Overlapping pairs of one class: prediction (ascending rank), instance, tIoU; by preference in a prediction."""
+    (video, segments), (truth_video, truth_segments) = predicted, instances
+    order = np.argsort(truth_video, kind="stable")
+    low = np.searchsorted(truth_video[order], video, side="left")
+    count = np.searchsorted(truth_video[order], video, side="right") - low
+    prediction = np.repeat(np.arange(len(video)), count)
+    within = np.arange(len(prediction)) - np.repeat(np.cumsum(count) - count, count)
+    instance = order[np.repeat(low, count) + within]
+    (start, end), (first, last) = segments[prediction].T, truth_segments[instance].T
+    inter = np.maximum(np.minimum(end, last) - np.maximum(start, first), 0.0)
+    union = (last - first) + (end - start) - inter
+    overlap = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    if nan_hits:
+        overlap[union == 0] = np.inf
+    keep = overlap > 0
+    prediction, instance, overlap = prediction[keep], instance[keep], overlap[keep]
+    order = np.lexsort((-instance, -overlap, prediction))
+    return prediction[order], instance[order], overlap[order]
+
+
+def _hits(
+    prediction: Ints, instance: Ints, overlap: Floats, thresholds: Floats, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """`[T, M]`: predictions that take an instance."""
+    hits = np.zeros((len(thresholds), shape[0]), dtype=np.bool_)
+    for row, threshold in zip(hits, thresholds, strict=True):
+        keep = overlap >= threshold
+        prediction, instance, overlap = prediction[keep], instance[keep], overlap[keep]
+        row[_takers(prediction, instance, shape[1])] = True
+    return hits
+
+
+def _takers(prediction: Ints, instance: Ints, n_instances: int) -> Ints:
+    """Predictions that end up with an instance when they choose one by one in rank order.
+
+    All choose at once instead: an instance keeps the best-ranked and sends the others to their next wish. Since all
+    instances rank the predictions alike, there is one stable outcome, that of choosing one by one.
+    """
+    free = len(prediction)
+    holder = np.full(n_instances, free)  # index of the pair, which ascends with the rank
+    last = np.diff(prediction, append=-1) != 0
+    wishes = np.flatnonzero(np.diff(prediction, prepend=-1))
+    while len(wishes):
+        before = holder.copy()
+        np.minimum.at(holder, instance[wishes], wishes)
+        displaced = before[(holder < before) & (before < free)]
+        rejected = np.concatenate([wishes[holder[instance[wishes]] != wishes], displaced])
+        wishes = rejected[~last[rejected]] + 1
+    return np.asarray(prediction[holder[holder < free]])
+
+
+def _name(tiou: float) -> str:
+    return f"{tiou:.2f}"

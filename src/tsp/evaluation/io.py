@@ -1,0 +1,259 @@
+"""Ground truth and predictions as arrays, from the ActivityNet files or made in memory."""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tsp.errors import TspError
+from tsp.io.annotations import read_annotations
+from tsp.io.files import read_json
+from tsp.io.predictions import read_predictions
+from tsp.types import Segment
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+DUPLICATE_S = 1e-3
+UNKNOWN = -1
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundTruth:
+    """The counted instances of one subset.
+
+    Args:
+        videos: `V` names, those without instances included.
+        classes: `K` labels in order of first appearance.
+        video: `[N]` index into `videos`.
+        label: `[N]` index into `classes`.
+        segments: `[N, 2]` float64, seconds, in file order.
+        counts: what was found and what was left out.
+    """
+
+    videos: Sequence[str]
+    classes: Sequence[str]
+    video: Ints
+    label: Ints
+    segments: Floats
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _fix(self, video=_ints(self.video), label=_ints(self.label), segments=_segments(self.segments))
+        n = len(self.segments)
+        _check_index("ground truth: video", self.video, n, 0, len(self.videos))
+        _check_index("ground truth: label", self.label, n, 0, len(self.classes))
+        if not n:
+            raise TspError("the ground truth has no instance; choose another subset")
+        empty = np.flatnonzero(np.bincount(self.label, minlength=len(self.classes)) == 0)
+        if len(empty):
+            raise TspError(f"ground truth: class {self.classes[int(empty[0])]!r} has no instance; leave it out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Scored segments in file order.
+
+    Args:
+        video: `[M]` index into the ground truth's videos, -1 for a video that is not among them.
+        label: `[M]` index into the ground truth's classes; all 0 for proposals.
+        segments: `[M, 2]` float64, seconds.
+        score: `[M]` float64, higher is better.
+        counts: what was found and what was left out.
+    """
+
+    video: Ints
+    label: Ints
+    segments: Floats
+    score: Floats
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        score = np.asarray(self.score, dtype=np.float64).reshape(-1)
+        _fix(self, video=_ints(self.video), label=_ints(self.label), segments=_segments(self.segments), score=score)
+        n = len(self.segments)
+        _check_index("predictions: video", self.video, n, UNKNOWN, None)
+        _check_index("predictions: label", self.label, n, 0, None)
+        if len(score) != n or not np.isfinite(score).all():
+            raise TspError(f"predictions: {len(score)} scores for {n} segments; expected one finite score for each")
+
+
+def read_ground_truth(
+    path: str | Path, subset: str, *, blocked: Collection[str] = (), dedup: bool = False
+) -> GroundTruth:
+    """Read the instances of `subset` from an ActivityNet-style JSON (gzip accepted, numbers may be text).
+
+    Args:
+        path: the file.
+        subset: exact name, such as `validation`.
+        blocked: videos to leave out.
+        dedup: drop instances within 1 ms of an earlier one of the same label and video, or shorter than 1 ms.
+
+    Raises:
+        TspError: unreadable, a time that is not finite, no such subset, or no instance in it.
+    """
+    everything = read_annotations(path)
+    chosen = [v for v in everything if v.subset == subset]
+    if not chosen:
+        names = ", ".join(sorted({v.subset for v in everything})) or "none"
+        raise TspError(f"{path}: no video of subset {subset!r}; subsets in the file: {names}")
+    counted = [v for v in chosen if v.name not in blocked]
+    rows: list[tuple[int, str, float, float]] = []
+    for number, video in enumerate(counted):
+        kept = _without_duplicates(video.segments) if dedup else video.segments
+        rows += [(number, str(s.label), s.start_s, s.end_s) for s in kept]
+    if not rows:
+        raise TspError(f"{path}: subset {subset!r} has no instance; nothing can be measured")
+    classes = list(dict.fromkeys(label for _, label, _, _ in rows))
+    segments = np.asarray([(start, end) for *_, start, end in rows])
+    if not np.isfinite(segments).all():
+        number, label = rows[int(np.flatnonzero(~np.isfinite(segments).all(1))[0])][:2]
+        raise TspError(f"{path}: {counted[number].name!r}: a segment of {label!r} is not finite; expected seconds")
+    annotated = sum(len(v.segments) for v in counted)
+    counts = {
+        "videos": len(counted),
+        "videos_without_instances": len(counted) - len({row[0] for row in rows}),
+        "videos_blocked": len(chosen) - len(counted),
+        "instances": len(rows),
+        "instances_dropped": annotated - len(rows),
+        "instances_duplicate": len(rows) - len(set(rows)),
+        "instances_not_positive": int((segments[:, 1] <= segments[:, 0]).sum()),
+    }
+    return GroundTruth(
+        videos=[v.name for v in counted],
+        classes=classes,
+        video=_ints([row[0] for row in rows]),
+        label=_ints([classes.index(row[1]) for row in rows]),
+        segments=segments,
+        counts=counts,
+    )
+
+
+def read_detections(
+    path: str | Path, truth: GroundTruth, *, blocked: Collection[str] = (), ignore_unknown_labels: bool = False
+) -> Predictions:
+    """Read labelled predictions (gzip accepted) in file order.
+
+    Args:
+        path: JSON with `results`; other keys may be missing.
+        truth: gives the numbers of videos and classes.
+        blocked: videos to leave out.
+        ignore_unknown_labels: leave out labels that the ground truth does not have, instead of refusing them.
+
+    Raises:
+        TspError: naming file, video and entry.
+    """
+    index = {label: number for number, label in enumerate(truth.classes)}
+
+    def label_of(entry: dict[str, Any], where: str) -> int | None:
+        label = entry.get("label")
+        number = index.get(label) if isinstance(label, str) else None
+        if number is None and not (ignore_unknown_labels and isinstance(label, str)):
+            raise TspError(
+                f"{where}: label {label!r} is not in the counted ground truth, which has {len(index)} classes; "
+                "check the spelling, or ignore unknown labels"
+            )
+        return number
+
+    return _read(path, truth, blocked, label_of)
+
+
+def read_proposals(path: str | Path, truth: GroundTruth, *, blocked: Collection[str] = ()) -> Predictions:
+    """Read proposals: as `read_detections`, any labels being ignored."""
+    return _read(path, truth, blocked, lambda entry, where: 0)
+
+
+def read_blocked(path: str | Path | None) -> frozenset[str]:
+    """Read a JSON array of video names to leave out; None: no list."""
+    names = [] if path is None else read_json(path)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TspError(f"{path}: expected a JSON array of video names")
+    return frozenset(names)
+
+
+def _read(
+    path: str | Path,
+    truth: GroundTruth,
+    blocked: Collection[str],
+    label_of: Callable[[dict[str, Any], str], int | None],
+) -> Predictions:
+    if Path(path).is_file() and not Path(path).stat().st_size:
+        raise TspError(f"{path}: the file is empty; expected an ActivityNet submission")
+    index = {name: number for number, name in enumerate(truth.videos)}
+    rows: list[tuple[int, int, float, float, float]] = []
+    skipped = dropped = 0
+    results = read_predictions(path)
+    for name, entries in results.items():
+        if name in blocked:
+            dropped += len(entries)
+            continue
+        here = index.get(name, UNKNOWN)
+        for number, entry in enumerate(entries):
+            label = label_of(entry, f"{path}: results[{name!r}][{number}]")
+            if label is None:
+                skipped += 1
+                continue
+            start, end = entry["segment"]
+            rows.append((here, label, float(start), float(end), float(entry["score"])))
+    table = np.asarray(rows, dtype=np.float64).reshape(-1, 5)
+    lengths = table[:, 3] - table[:, 2]
+    unknown = table[:, 0] == UNKNOWN
+    counts = {
+        "predictions": len(rows),
+        "predictions_in_unknown_videos": int(unknown.sum()),
+        "predictions_with_unknown_label": skipped,
+        "predictions_in_blocked_videos": dropped,
+        "predictions_not_positive": int((lengths <= 0).sum()),
+        "videos_without_predictions": len(truth.videos) - sum(1 for name in index if results.get(name)),
+    }
+    if len(rows) and unknown.all():
+        example = next(name for name, entries in results.items() if entries)
+        log.warning(
+            "%s: no prediction is in a counted video (first: %r, ground truth: %r); names carry no 'v_' here",
+            *(path, example, truth.videos[0]),
+        )
+    elif unknown.any():
+        log.warning("%s: %d predictions are in videos that are not counted", path, unknown.sum())
+    videos, labels = _ints(table[:, 0]), _ints(table[:, 1])
+    return Predictions(video=videos, label=labels, segments=table[:, 2:4], score=table[:, 4], counts=counts)
+
+
+def _without_duplicates(segments: Sequence[Segment]) -> list[Segment]:
+    kept: list[Segment] = []
+    for s in segments:
+        twice = any(
+            s.label == k.label and abs(s.start_s - k.start_s) <= DUPLICATE_S and abs(s.end_s - k.end_s) <= DUPLICATE_S
+            for k in kept
+        )
+        if not twice and s.end_s - s.start_s >= DUPLICATE_S:
+            kept.append(s)
+    return kept
+
+
+def _fix(target: object, **arrays: NDArray[Any]) -> None:
+    for name, array in arrays.items():
+        object.__setattr__(target, name, array)
+
+
+def _ints(values: ArrayLike) -> Ints:
+    return np.asarray(values, dtype=np.int64).reshape(-1)
+
+
+def _segments(values: ArrayLike) -> Floats:
+    array = np.asarray(values, dtype=np.float64).reshape(-1, 2)
+    if not np.isfinite(array).all():
+        raise TspError("a segment is not finite; expected [N, 2] start and end in seconds")
+    return array
+
+
+def _check_index(name: str, values: Ints, n: int, low: int, end: int | None) -> None:
+    if len(values) != n:
+        raise TspError(f"{name}: {len(values)} numbers for {n} segments")
+    if n and (values.min() < low or (end is not None and values.max() >= end)):
+        raise TspError(
+            f"{name}: {values.min()} to {values.max()}; expected {low} to {'any' if end is None else end - 1}"
+        )

@@ -1,0 +1,163 @@
+"""Class-agnostic proposals: average recall at an average number of proposals (AR@AN) and its area."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsp.errors import TspError
+from tsp.evaluation.detection import ACTIVITYNET_TIOUS, check_tious
+from tsp.evaluation.io import UNKNOWN, Floats, GroundTruth, Ints, Predictions, read_ground_truth, read_proposals
+from tsp.segments import tiou
+
+STEPS = 100
+_FRACTIONS = np.arange(1, STEPS + 1) / float(STEPS)
+NEVER = np.iinfo(np.int64).max
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalResult:
+    """Recall against the number of proposals.
+
+    Args:
+        tious: `T` thresholds.
+        max_proposals: average number of proposals per video at the end of the curve.
+        proposals_per_video: `[100]` abscissa.
+        recall: `[T, 100]`, 0 to 1.
+        auc: area under the average recall in percent of the whole.
+        counts: odd rows and everything left out.
+        options: the subset.
+    """
+
+    tious: tuple[float, ...]
+    max_proposals: float
+    proposals_per_video: Floats
+    recall: Floats
+    auc: float
+    counts: dict[str, int]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def average_recall(self) -> Floats:
+        """`[100]` mean over the thresholds."""
+        return np.asarray(self.recall.mean(axis=0))
+
+
+def proposal_recall(
+    ground_truth: str | Path,
+    proposals: str | Path,
+    subset: str = "validation",
+    tious: Sequence[float] = ACTIVITYNET_TIOUS,
+    *,
+    max_proposals: float | None = 100,
+    dedup: bool = False,
+    blocked: Collection[str] = (),
+) -> ProposalResult:
+    """Score a proposals file (detections are accepted, their labels ignored).
+
+    Args:
+        ground_truth: ActivityNet-style JSON.
+        proposals: submission JSON.
+        subset: the ground truth's own name of the subset.
+        tious: thresholds, ascending, in (0, 1].
+        max_proposals: average number per video at the end of the curve; None: as many as there are.
+        dedup: drop duplicate and empty instances.
+        blocked: videos left out of both files.
+
+    Raises:
+        TspError: naming file and entry of the first fault.
+    """
+    truth = read_ground_truth(ground_truth, subset, blocked=blocked, dedup=dedup)
+    found = read_proposals(proposals, truth, blocked=blocked)
+    result = evaluate(truth, found, tious, max_proposals=max_proposals)
+    return replace(result, options={"subset": subset, "dedup": dedup})
+
+
+def evaluate(
+    truth: GroundTruth,
+    proposals: Predictions,
+    tious: Sequence[float] = ACTIVITYNET_TIOUS,
+    *,
+    max_proposals: float | None = 100,
+) -> ProposalResult:
+    """Score arrays.
+
+    Each video is cut to the same share of its proposals, not to the same number, such that videos with instances
+    would have `max_proposals` on average; proposals in unknown videos count in that share. A point of the curve
+    looks at the first j percent of what each video kept. Equal scores: the later row comes first.
+
+    Args:
+        truth: the instances; labels are ignored.
+        proposals: the scored segments.
+        tious: thresholds, ascending, in (0, 1].
+        max_proposals: see `proposal_recall`.
+
+    Paper: section 4 (AR@AN and AUC of ActivityNet, by its official protocol).
+    """
+    thresholds = check_tious(tious)
+    videos = np.unique(truth.video)
+    n_videos, n_proposals = len(videos), len(proposals.score)
+    average = n_proposals / n_videos if max_proposals is None else float(max_proposals)
+    if not average > 0 and max_proposals is not None:
+        raise TspError(f"max_proposals {max_proposals}: expected a positive average number per video")
+    found = np.bincount(proposals.video[proposals.video > UNKNOWN], minlength=len(truth.videos))[videos]
+    share = average * n_videos / n_proposals if n_proposals else 0.0
+    kept = np.minimum((found * share).astype(np.int64), found)
+    if not kept.sum():
+        log.warning("no proposal is left to look at; recall and AUC are 0")
+        recall, abscissa, auc = np.zeros((len(thresholds), STEPS)), _FRACTIONS * average, 0.0
+    else:
+        # Order of operations as in the official code: it decides on which side of an integer a product falls.
+        fractions = _FRACTIONS * (average * n_videos / kept.sum())
+        looked_at = np.minimum((kept[:, None] * fractions).astype(np.int64), kept[:, None])
+        first = _first_hits(truth, proposals, thresholds, dict(zip(videos.tolist(), kept.tolist(), strict=True)))
+        mine = np.searchsorted(videos, truth.video)
+        recall = (first[:, :, None] < looked_at[mine][None]).sum(axis=1) / len(truth.video)
+        abscissa = fractions * kept.sum() / n_videos
+        auc = 100 * float(np.trapezoid(recall.mean(axis=0), abscissa)) / float(abscissa[-1])
+    return ProposalResult(
+        tious=tuple(float(t) for t in thresholds),
+        max_proposals=average,
+        proposals_per_video=abscissa,
+        recall=recall,
+        auc=auc,
+        counts={"proposals_kept": int(kept.sum())} | truth.counts | proposals.counts,
+    )
+
+
+def scores_json(result: ProposalResult) -> dict[str, Any]:
+    """The result as the content of a scores file; `AR` is a fraction, `AUC` percent.
+
+    AR@n is the n-th point of the curve, which is true of n proposals only when the curve ends at 100.
+    """
+    recall = result.average_recall.tolist()
+    at = {str(n): recall[n - 1] for n in (1, 5, 10, 100)} if result.max_proposals == STEPS else {}
+    return {
+        "AR": at,
+        "AUC": result.auc,
+        "max_proposals": result.max_proposals,
+        "curve": {"proposals_per_video": result.proposals_per_video.tolist(), "average_recall": recall},
+        "options": result.options,
+        "counts": result.counts,
+    }
+
+
+def _first_hits(truth: GroundTruth, proposals: Predictions, thresholds: Floats, kept: dict[int, int]) -> Ints:
+    """`[T, N]`: rank, within its video, of the first kept proposal that reaches the threshold."""
+    ranking = np.argsort(proposals.score, kind="stable")[::-1]
+    ranking = ranking[np.argsort(proposals.video[ranking], kind="stable")]
+    video = proposals.video[ranking]
+    order = np.argsort(truth.video, kind="stable")
+    first = np.full((len(thresholds), len(order)), NEVER)
+    for instances in np.split(order, np.flatnonzero(np.diff(truth.video[order])) + 1):
+        number = int(truth.video[instances[0]])
+        begin = int(np.searchsorted(video, number))
+        chosen = ranking[begin : begin + kept[number]]
+        if len(chosen):
+            hit = tiou(proposals.segments[chosen], truth.segments[instances])[None] >= thresholds[:, None, None]
+            first[:, instances] = np.where(hit.any(axis=1), hit.argmax(axis=1), NEVER)
+    return first
