@@ -145,6 +145,11 @@ def run_labels(wildcards):
     return labels_of(SETTINGS.datasets[run.dataset]) if run.dataset else []
 
 
+def pretrain_code(wildcards):
+    """Days of training are repeated for an edit of the library only where the run asks for it."""
+    return code_version("tsp.pretrain.train") if run_of(wildcards).track_code == "all" else "untracked"
+
+
 def gvf_features(wildcards):
     d = dataset(wildcards)
     return [

@@ -58,7 +58,7 @@ rule pretrain:
         train_videos=subset_file("train", "results/{dataset}/videos/{subset}"),
         valid_videos=subset_file("valid", "results/{dataset}/videos/{subset}"),
         work="results/pretrain/{run}/work",
-        code=code_version("tsp.pretrain.train"),
+        code=pretrain_code,
     log:
         "logs/pretrain/{run}.log",
     benchmark:

@@ -5,7 +5,6 @@ import fcntl
 import functools
 import hashlib
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,7 +126,6 @@ def _is_string(statement: ast.stmt) -> bool:
     )
 
 
-def threads_of(job: Any) -> int:
-    """Threads given to the step, also told to the numerical libraries of child processes."""
-    os.environ["OMP_NUM_THREADS"] = str(job.threads)
-    return int(job.threads)
+def workers_of(job: Any) -> int:
+    """Loader processes of a step: its threads but one; with a single thread the step loads by itself."""
+    return max(0, int(job.threads) - 1)

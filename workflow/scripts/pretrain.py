@@ -1,0 +1,32 @@
+"""Train an encoder with the TSP or TAC heads, or convert released weights."""
+
+from tsp.config import ResolvedRun, read_config
+from tsp.pretrain.train import Inputs, pretrain
+from tsp.steps import run_step, workers_of
+
+
+def main(job):
+    config = read_config(job.input.config, ResolvedRun)
+    inputs = Inputs(
+        train_segments=job.input.get("train"),
+        valid_segments=job.input.get("valid"),
+        train_videos=job.params.get("train_videos"),
+        valid_videos=job.params.get("valid_videos"),
+        labels=job.params.labels,
+        gvf=job.input.get("gvf"),
+        start=job.input.get("start"),
+        weights=job.input.get("weights"),
+    )
+    pretrain(
+        config.run,
+        config.encoder,
+        inputs,
+        output=job.output.weights,
+        work_dir=job.params.work,
+        workers=workers_of(job),
+        devices=max(1, job.resources.get("gpu", 1)),
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)
