@@ -1,5 +1,6 @@
 """Batches in a reproducible order, from any position of an epoch."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,10 +61,13 @@ def make_loader(
     Args:
         keys: seeds of the workers' own random states; the process's own state is not drawn from.
     """
+    # Forked workers share the data set's memory; started anew, each would import and copy everything.
+    context = "fork" if workers and sys.platform == "linux" else None
     return DataLoader(
         data,
         batch_sampler=batches,
         num_workers=workers,
+        multiprocessing_context=context,
         collate_fn=getattr(data, "collate", None),
         pin_memory=pin,
         generator=torch_rng(*keys, distributed.rank()),
