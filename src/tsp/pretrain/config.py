@@ -80,6 +80,8 @@ class RunConfig:
     """Segments shorter than a clip: dropped as in the paper, or given the clip around their middle."""
     short_clips: Literal["repeat", "error"] = "repeat"
     """Clips that reach past the last frame: the last frame is repeated, or an error as in the released code."""
+    released_timestamps: bool = False
+    """Shift a clip by one frame where rounding of time stamps did so in the released code."""
     flip: float = 0.5
     """Probability that a training clip is mirrored."""
     action_column: str = "action-label"

@@ -18,7 +18,7 @@ from tsp.pretrain.model import MISSING
 from tsp.progress import progress
 from tsp.segments import clip_seconds
 from tsp.training.seeds import item_rng
-from tsp.video.clips import clip_frames
+from tsp.video.clips import clip_frames, training_start
 from tsp.video.decode import VideoReader
 from tsp.video.transforms import eval_transform, train_transform
 
@@ -125,7 +125,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         """
         row = index % len(self.filenames)
         clip_s = clip_seconds(self.encoder.clip_length, self.encoder.fps)
-        return float(self.starts[row] + share * max(0.0, self.ends[row] - self.starts[row] - clip_s))
+        return training_start((float(self.starts[row]), float(self.ends[row])), share, clip_s)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """One clip: `clip` float32 `[3, L, h, w]`, a label (or -1) per head, `gvf` float32 `[G]`."""
@@ -149,7 +149,13 @@ class ClipDataset(Dataset[dict[str, Any]]):
     def _decode(self, row: int, start_s: float) -> np.ndarray:
         """Frames `[L, H, W, 3]` uint8 of a clip."""
         filename = self.filenames[row]
-        wanted = clip_frames(start_s, float(self.fps[row]), self.encoder.clip_length, self.encoder.fps)
+        wanted = clip_frames(
+            start_s,
+            float(self.fps[row]),
+            self.encoder.clip_length,
+            self.encoder.fps,
+            released_timestamps=self.run.released_timestamps,
+        )
         if filename in self.cache:
             frames = self.cache[filename]
             return frames[self._inside(wanted, len(frames), filename)]
