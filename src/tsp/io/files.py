@@ -39,7 +39,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        if not _is_machine_fault(error):
+        if not is_machine_fault(error):
             raise
         raise TspError(
             f"{path}: cannot be written ({error.strerror or error}); free space or mend the rights"
@@ -49,7 +49,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _is_machine_fault(error: OSError) -> bool:
+def is_machine_fault(error: OSError) -> bool:
+    """Whether an OSError is about the disk or its rights, not about one file."""
     # HDF5 hides the number in its message.
     return error.errno in MACHINE_FAULTS or os.strerror(errno.ENOSPC) in str(error)
 

@@ -1,0 +1,1 @@
+"""Videos: fetch, standardise, probe, decode, cut into clips, transform."""

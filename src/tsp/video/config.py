@@ -1,0 +1,73 @@
+"""Options of fetching and standardising videos. Defaults: the paper's."""
+
+from dataclasses import dataclass
+
+from tsp.errors import TspError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadConfig:
+    """How raw videos are fetched."""
+
+    workers: int = 4
+    """Downloads at the same time in one job."""
+    attempts: int = 3
+    """Tries of a video that fails for a passing reason (stalled, cut, 429, 5xx)."""
+    timeout_s: float = 30.0
+    """Seconds without a byte before a try counts as failed."""
+    rate_limit: str | None = None
+    """Bytes per second of each download, such as `500K` or `2M`; null: no limit."""
+    cookies: str | None = None
+    """Netscape cookie file for videos that ask for a login; each download works on a copy."""
+    format: str = "bv*[height<=480]+ba/b[height<=480]/b"
+    """What yt-dlp chooses from a video page."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would fail at the first video."""
+        if self.workers < 1 or self.attempts < 1 or self.timeout_s <= 0:
+            raise TspError("download: workers, attempts and timeout_s must be positive")
+        self.bytes_per_s  # noqa: B018
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """`rate_limit` as a number."""
+        if self.rate_limit is None:
+            return None
+        units = {"K": 2**10, "M": 2**20, "G": 2**30}
+        text = self.rate_limit.strip().upper()
+        try:
+            value = float(text.rstrip("KMG")) * units.get(text[-1:], 1)
+        except ValueError:
+            value = 0.0
+        if value <= 0:
+            raise TspError(f"download: rate_limit is {self.rate_limit!r}; expected bytes per second such as 500K or 2M")
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandardiseConfig:
+    """How raw videos are re-encoded (tsp.md 1.1): the filter `fps=fps=30`, everything else ffmpeg's default."""
+
+    fps: int = 30
+    """Constant frame rate of the output, in frames per second."""
+    shrink: tuple[int, int] | None = None
+    """Height and width in pixels to resize to, such as the encoder's [128, 171]: a speed option; null: as they are."""
+    keyframe_interval: int | None = None
+    """Frames between key frames; short ones make random access fast. null: ffmpeg's default of 250."""
+    crf: int | None = None
+    """Quality of H.264, 0 (best) to 51; null: ffmpeg's default of 23."""
+    probesize: str = "50M"
+    """Bytes read to recognise a file; large frames need more than ffmpeg's default."""
+    timeout_s: float = 3600.0
+    """Seconds after which ffmpeg is stopped and the video counts as corrupt."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that H.264 cannot hold."""
+        if self.fps < 1 or self.timeout_s <= 0:
+            raise TspError("standardise: fps and timeout_s must be positive")
+        if self.shrink is not None and min(self.shrink) < 2:
+            raise TspError(
+                f"standardise: shrink is {list(self.shrink)}; expected height and width of at least 2 pixels"
+            )
+        if self.keyframe_interval is not None and self.keyframe_interval < 1:
+            raise TspError("standardise: keyframe_interval must be at least 1")

@@ -1,0 +1,136 @@
+"""Frames of a video file. The only module that knows a codec library (PyAV)."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from numpy.typing import ArrayLike, NDArray
+
+from tsp.errors import TspError
+
+Frames = NDArray[np.uint8]
+
+
+class VideoReader:
+    """Frames by number, of a file with constant frame rate.
+
+    Frame k is the k-th in presentation order. Random access goes to the nearest key frame before it.
+
+    Args:
+        path: the file.
+        threads: decoder threads.
+
+    Raises:
+        TspError: the file cannot be opened or holds no video.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1) -> None:
+        self.path = Path(path)
+        try:
+            # An explicit scheme keeps names such as "-x.mp4" or "a:b.mp4" from being read as anything else.
+            self._container = av.open(f"file:{self.path}")
+        except (FFmpegError, OSError) as error:
+            raise TspError(f"{self.path}: cannot be opened as a video ({error})") from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise TspError(f"{self.path}: has no video stream")
+        self._stream = self._container.streams.video[0]
+        self._stream.codec_context.thread_count = threads
+        self._pts: list[int] | None = None
+        self.width, self.height = self._stream.codec_context.width, self._stream.codec_context.height
+
+    @property
+    def fps(self) -> Fraction:
+        """Average frame rate of the stream, in frames per second."""
+        rate = self._stream.average_rate
+        if not rate:
+            raise TspError(f"{self.path}: states no frame rate")
+        return Fraction(rate)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames counted by their packets, not taken from the header."""
+        return len(self._index())
+
+    def _index(self) -> list[int]:
+        """Time stamps of all frames in presentation order, read without decoding."""
+        if self._pts is None:
+            try:
+                self._container.seek(0)
+                stamps = [p.pts for p in self._container.demux(self._stream) if p.pts is not None and p.size]
+            except FFmpegError as error:
+                raise TspError(f"{self.path}: damaged ({error})") from error
+            self._pts = sorted(stamps)
+        return self._pts
+
+    def frames(self, indices: ArrayLike) -> Frames:
+        """Decode the frames with the given numbers.
+
+        Args:
+            indices: `[n]` frame numbers, ascending (repeats allowed).
+
+        Returns:
+            `[n, H, W, 3]` uint8, RGB.
+
+        Raises:
+            TspError: a number is outside the video, or the file ends early.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        stamps = self._index()
+        if len(wanted) == 0:
+            return np.zeros((0, self.height, self.width, 3), np.uint8)
+        if wanted[0] < 0 or wanted[-1] >= len(stamps):
+            raise TspError(f"{self.path}: frame {wanted[-1] if wanted[0] >= 0 else wanted[0]} of {len(stamps)} frames")
+        targets = [stamps[k] for k in wanted]
+        found = self._decode_until(set(targets), targets[0], targets[-1])
+        missing = [int(k) for k, pts in zip(wanted, targets, strict=True) if pts not in found]
+        if missing:
+            raise TspError(f"{self.path}: frame {missing[0]} of {len(stamps)} cannot be decoded; the file is damaged")
+        return np.stack([found[pts] for pts in targets])
+
+    def _decode_until(self, targets: set[int], first: int, last: int) -> dict[int, Frames]:
+        found: dict[int, Frames] = {}
+        try:
+            self._container.seek(first, stream=self._stream, backward=True)
+            for frame in self._container.decode(self._stream):
+                if frame.pts in targets:
+                    found[frame.pts] = frame.to_ndarray(format="rgb24")
+                if frame.pts is not None and frame.pts >= last:
+                    break
+        except FFmpegError:
+            pass  # the caller names the frame that is missing
+        return found
+
+    def iterate(self) -> Iterator[Frames]:
+        """All frames `[H, W, 3]` in order, each decoded once.
+
+        Raises:
+            TspError: fewer frames can be decoded than the file has.
+        """
+        expected, done = len(self._index()), 0
+        reason = ""
+        try:
+            self._container.seek(0)
+            for frame in self._container.decode(self._stream):
+                done += 1
+                yield frame.to_ndarray(format="rgb24")
+        except FFmpegError as error:
+            reason = f" ({error})"
+        if done < expected:
+            raise TspError(f"{self.path}: damaged: {done} of {expected} frames can be decoded{reason}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def __enter__(self) -> "VideoReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,265 @@
+"""Fetch raw videos: local files, plain HTTP(S) files, or video pages through yt-dlp."""
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tsp.errors import TspError
+from tsp.io.files import sha256
+from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_table, write_table
+from tsp.progress import progress
+from tsp.video.binaries import ffmpeg_path
+from tsp.video.config import DownloadConfig
+from tsp.video.shards import shard_rows
+
+log = logging.getLogger(__name__)
+PART = ".part"
+MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".ts", ".wmv", ".3gp")
+BLOCK = 1 << 18
+USER_AGENT = "tsp-reproduction"
+GONE = {404, 410}
+PASSING = {408, 425, 429, 500, 502, 503, 504}
+
+
+class FetchError(Exception):
+    """Why a video could not be fetched: `status` of the manifest, reason, and seconds that the server asks to wait."""
+
+    def __init__(self, status: str, reason: str, wait_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.wait_s = status, wait_s
+
+
+def raw_path(store: Path, filename: str) -> Path | None:
+    """The raw file of a standardised file name: same stem, any extension."""
+    stem = filename.rsplit(".", 1)[0]
+    wanted = (stem + suffix for suffix in (*MEDIA_SUFFIXES, ".media"))
+    return next((store / name for name in wanted if (store / name).is_file()), None)
+
+
+def download_shard(
+    videos: Path,
+    store: Path,
+    output: Path,
+    config: DownloadConfig,
+    *,
+    shard: int,
+    shards: int,
+    shard_size: int,
+) -> None:
+    """Fetch the videos of one shard; what is in the store is kept.
+
+    Args:
+        videos: video list (video, filename, source).
+        store: folder of the raw files.
+        output: manifest to write: one row per video with status, reason, bytes and sha256.
+        config: how.
+        shard, shards, shard_size: which rows (`shard_rows`).
+
+    Raises:
+        TspError: a fault of the machine (disk full, no rights); a fault of a video is a row.
+    """
+    table = read_table(videos, LIST_COLUMNS)
+    rows = shard_rows(len(table), shard, shards, shard_size)
+    entries = list(table.iloc[rows.start : rows.stop][LIST_COLUMNS].itertuples(index=False, name=None))
+    store.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(config.workers) as pool:
+        done = pool.map(lambda entry: _row(*entry, store, config), entries)
+        found = list(progress(done, desc="download", total=len(entries), unit="video"))
+    write_table(pd.DataFrame(found, columns=MANIFEST_COLUMNS).astype({"bytes": "Int64"}), output)
+    failed = [row for row in found if row["status"] != "ok"]
+    if failed:
+        log.warning("%d of %d videos were not fetched; see %s", len(failed), len(found), output)
+
+
+def _row(video: str, filename: str, source: str, store: Path, config: DownloadConfig) -> dict[str, Any]:
+    row: dict[str, Any] = {"video": video, "filename": filename, "status": "ok", "reason": ""}
+    try:
+        path = fetch(filename, source, store, config)
+        return {**row, "bytes": path.stat().st_size, "sha256": sha256(path)}
+    except FetchError as error:
+        log.warning("%s: %s: %s", video, error.status, error)
+        return {**row, "status": error.status, "reason": str(error)}
+    except OSError as error:
+        raise TspError(
+            f"{store}: cannot be written ({error.strerror or error}); free space or mend the rights"
+        ) from error
+
+
+def fetch(filename: str, source: str, store: Path, config: DownloadConfig) -> Path:
+    """Bring one raw video into the store, with retries for what may pass.
+
+    Args:
+        filename: name of the standardised file; the raw file has its stem.
+        source: a path, `file://`, `http(s)://` address of a file or of a video page.
+        store: folder of the raw files.
+        config: attempts, time-outs, limits.
+
+    Returns:
+        The raw file.
+
+    Raises:
+        FetchError: status and reason for the manifest.
+        OSError: a fault of the machine.
+    """
+    if not filename or filename in (".", "..") or Path(filename).name != filename or "\0" in filename:
+        raise FetchError("corrupt", f"{filename!r} is no file name")
+    there = raw_path(store, filename)
+    if there is not None:
+        return there
+    stem = filename.rsplit(".", 1)[0]
+    for attempt in range(1, config.attempts + 1):
+        try:
+            if not source.startswith(("http://", "https://")):
+                return _copy(source, store, stem)
+            path = urllib.parse.urlsplit(source).path.lower()
+            plain = path.endswith(MEDIA_SUFFIXES)
+            return _http(source, store, stem, config) if plain else _page(source, store, stem, config)
+        except FetchError as error:
+            if error.status != "transient" or attempt == config.attempts:
+                raise
+            pause = min(error.wait_s if error.wait_s is not None else 2.0 ** (attempt - 1), 60.0)
+            log.info("%s: %s; trying again in %.0f s", source, error, pause)
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _copy(source: str, store: Path, stem: str) -> Path:
+    path = Path(urllib.request.url2pathname(source[7:]) if source.startswith("file://") else source)
+    if not source or not path.is_file():
+        raise FetchError("gone", f"no such file: {source}")
+    target = store / (stem + _suffix(path.name))
+    part = target.with_name(target.name + PART)
+    part.unlink(missing_ok=True)
+    try:
+        part.hardlink_to(path)  # no second copy of a data set on the same disk
+    except OSError:
+        try:
+            shutil.copyfile(path, part)
+        except PermissionError as error:
+            raise FetchError("blocked", f"{path}: {error.strerror}") from error
+    return part.replace(target)
+
+
+def _suffix(name: str) -> str:
+    suffix = Path(name).suffix.lower()
+    return suffix if suffix in MEDIA_SUFFIXES else ".media"
+
+
+def _http(url: str, store: Path, stem: str, config: DownloadConfig) -> Path:
+    """A plain file, continued where an earlier try stopped."""
+    target = store / (stem + _suffix(urllib.parse.urlsplit(url).path))
+    part = target.with_name(target.name + PART)
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(_quoted(url), headers={"User-Agent": USER_AGENT})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        with urllib.request.urlopen(request, timeout=config.timeout_s) as answer:
+            expected = _receive(answer, part, have, config)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # the part does not belong to this file, or is all of it
+            part.unlink(missing_ok=True)
+            raise FetchError("transient", "the server refused to continue; starting over", 0.0) from error
+        raise _http_fault(error) from error
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        raise FetchError("transient", f"connection failed: {getattr(error, 'reason', error)}") from error
+    size = part.stat().st_size
+    if expected is not None and size < expected:
+        raise FetchError("transient", f"connection cut after {size} of {expected} bytes", 0.0)
+    if size == 0:
+        part.unlink()
+        raise FetchError("corrupt", "the server sent an empty file")
+    return part.replace(target)
+
+
+def _receive(answer: Any, part: Path, have: int, config: DownloadConfig) -> int | None:
+    """Write the body behind what is there; returns the file's full size where the server states it."""
+    kind = answer.headers.get_content_type()
+    if kind.startswith("text/"):
+        raise FetchError("blocked", f"the server sent {kind} instead of a video")
+    append = have and answer.status == 206
+    length = answer.headers.get("Content-Length")
+    limit, start, received = config.bytes_per_s, time.monotonic(), 0
+    with part.open("ab" if append else "wb") as file:
+        while block := answer.read(BLOCK):
+            file.write(block)
+            received += len(block)
+            if limit is not None:
+                time.sleep(max(0.0, received / limit - (time.monotonic() - start)))
+    return None if length is None else int(length) + (have if append else 0)
+
+
+def _quoted(url: str) -> str:
+    # Spaces, quotes and letters beyond ASCII are legal in file names but not in addresses.
+    return urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+
+
+def _http_fault(error: urllib.error.HTTPError) -> FetchError:
+    text = f"HTTP {error.code} {error.reason}"
+    if error.code in GONE:
+        return FetchError("gone", text)
+    if error.code in PASSING:
+        wait = error.headers.get("Retry-After", "")
+        return FetchError("transient", text, float(wait) if wait.isdigit() else None)
+    return FetchError("private" if error.code in (401, 403) else "blocked", text)
+
+
+def _page(url: str, store: Path, stem: str, config: DownloadConfig) -> Path:
+    """A video page, through yt-dlp inside this process; no configuration file of the user's is read."""
+    import yt_dlp
+
+    with tempfile.TemporaryDirectory(dir=store, prefix=".page-") as name:
+        folder = Path(name)
+        options: dict[str, Any] = {
+            "outtmpl": {"default": str(folder).replace("%", "%%") + "/video.%(ext)s"},
+            "format": config.format,
+            "quiet": True,
+            "noprogress": True,
+            "no_warnings": True,
+            "noplaylist": True,
+            "socket_timeout": config.timeout_s,
+            "ratelimit": config.bytes_per_s,
+            "logger": logging.getLogger("yt_dlp"),
+            "cachedir": False,
+            "ffmpeg_location": ffmpeg_path(),
+        }
+        if config.cookies:
+            # yt-dlp rewrites the file, so parallel downloads must not share one.
+            options["cookiefile"] = str(shutil.copyfile(config.cookies, folder / "cookies.txt"))
+        try:
+            with yt_dlp.YoutubeDL(options) as downloader:
+                downloader.download([url])
+        except yt_dlp.utils.DownloadError as error:
+            raise _page_fault(error) from error
+        found = [path for path in folder.iterdir() if path.stem == "video" and path.suffix != PART]
+        if not found:
+            raise FetchError("blocked", "yt-dlp found no video on the page")
+        return found[0].replace(store / (stem + _suffix(found[0].name)))
+
+
+def _page_fault(error: Any) -> FetchError:
+    """Status by the cause that yt-dlp keeps, else by its words."""
+    cause = error.exc_info[1] if error.exc_info else None
+    text = " ".join(str(error).removeprefix("ERROR: ").split())[:300]
+    code = getattr(cause, "status", None) or getattr(getattr(cause, "cause", None), "status", None)
+    words = text.lower()
+    if code in GONE or any(w in words for w in ("unavailable", "not found", "removed", "terminated", "no longer")):
+        return FetchError("gone", text)
+    if "private" in words or "sign in" in words or "login" in words:
+        return FetchError("private", text)
+    if code in PASSING or type(cause).__name__ == "TransportError" or "timed out" in words:
+        return FetchError("transient", text)
+    if "no space left" in words:
+        raise OSError(28, os.strerror(28))
+    return FetchError("blocked", text)

@@ -1,0 +1,85 @@
+"""What a standardised video really holds, and the metadata table made from it."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tsp.errors import TspError
+from tsp.io.tables import MANIFEST_COLUMNS, METADATA_COLUMNS, read_manifest, write_table
+from tsp.progress import progress
+from tsp.video.decode import VideoReader
+
+log = logging.getLogger(__name__)
+
+
+def probe_video(path: Path) -> dict[str, float | int]:
+    """Count the frames of the first video stream.
+
+    Returns:
+        `fps` average rate, `video-frames` counted, `video-duration` = frames / fps in seconds.
+
+    Raises:
+        TspError: the file is damaged, or holds no frame or no rate.
+
+    Differs: the released scripts trust the container's frame count, or decode every frame.
+    """
+    with VideoReader(path) as reader:
+        frames, fps = reader.n_frames, float(reader.fps)
+    if not frames:
+        raise TspError(f"{path}: no frames")
+    return {"video-duration": frames / fps, "fps": fps, "video-frames": frames}
+
+
+def probe_shard(manifest: Path, store: Path, output: Path, workers: int) -> None:
+    """Probe the usable videos of one standardise manifest; a damaged one becomes `corrupt`."""
+    table = read_manifest(manifest)
+
+    def row(values: tuple[Any, ...]) -> dict[str, Any]:
+        entry = dict(zip(MANIFEST_COLUMNS, values, strict=True))
+        if entry["status"] != "ok":
+            return entry
+        try:
+            return {**entry, **probe_video(store / entry["filename"])}
+        except TspError as error:
+            log.warning("%s: %s", entry["video"], error)
+            return {**entry, "status": "corrupt", "reason": str(error)}
+
+    rows = list(table[MANIFEST_COLUMNS].itertuples(index=False, name=None))
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        done = list(progress(pool.map(row, rows), desc="probe", total=len(rows), unit="video"))
+    write_table(_typed(pd.DataFrame(done, columns=MANIFEST_COLUMNS)), output)
+
+
+def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_failed: float) -> None:
+    """Join the shards of a subset.
+
+    Args:
+        manifests: probe manifests in shard order.
+        metadata: table of the usable videos to write.
+        manifest: table of all videos, with status and reason, to write.
+        max_failed: share of unusable videos that is accepted.
+
+    Raises:
+        TspError: more are unusable; the first ten are named. Or none is usable.
+    """
+    rows = pd.concat([read_manifest(path) for path in manifests], ignore_index=True)
+    failed = rows[rows["status"] != "ok"]
+    counts = ", ".join(f"{n} {status}" for status, n in failed["status"].value_counts().items())
+    if len(failed) > max_failed * len(rows) or len(failed) == len(rows):
+        named = "; ".join(f"{r.video}: {r.status} ({r.reason})" for r in failed.head(10).itertuples())
+        raise TspError(
+            f"{len(failed)} of {len(rows)} videos cannot be used ({counts}); max_failed is {max_failed:g}."
+            f" First: {named}. Raise datasets.<name>.max_failed to go on without them, or delete the shard's download manifest to retry"
+        )
+    if len(failed):
+        log.warning("%d of %d videos cannot be used and are left out: %s", len(failed), len(rows), counts)
+    write_table(_typed(rows[MANIFEST_COLUMNS]), manifest)
+    write_table(_typed(rows[rows["status"] == "ok"])[METADATA_COLUMNS], metadata)
+
+
+def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Whole numbers stay whole where some are missing."""
+    return rows.assign(**{c: rows[c].astype("Int64") for c in ("bytes", "video-frames")})

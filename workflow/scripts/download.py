@@ -1,0 +1,18 @@
+"""Fetch the raw videos of one shard."""
+
+from pathlib import Path
+
+from tsp.config import build
+from tsp.steps import run_step
+from tsp.video.config import DownloadConfig
+from tsp.video.download import download_shard
+
+
+def main(job):
+    config = build(DownloadConfig, job.params.config, "download")
+    store = Path(job.params.store)
+    download_shard(Path(job.input.videos), store, Path(job.output[0]), config, **job.params.shard)
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)
