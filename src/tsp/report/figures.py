@@ -1,0 +1,222 @@
+"""Figures of scores and trainings. Each call writes a PNG, a PDF and a CSV of the data drawn."""
+
+import json
+import logging
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from tsp.errors import TspError
+from tsp.io.files import read_text
+from tsp.report.style import COLOURS, FAINT, SOFT, columns_of, drawing, labelled, legend_above, look
+from tsp.report.tables import Scores, metric_value
+
+log = logging.getLogger(__name__)
+Runs = Mapping[str, str] | Sequence[str]
+
+
+def seed_dots(
+    scores: Scores,
+    runs: Runs,
+    output: str | Path,
+    *,
+    experiment: str,
+    metric: str = "average_mAP",
+    title: str = "Average mAP",
+    note: str = "",
+) -> None:
+    """Every training as a dot, the mean as a bar; a line joins the runs that share a seed.
+
+    Args:
+        scores: content of scores.json by (experiment, run, seed).
+        runs: runs from left to right, with their labels.
+        output: the `.png`.
+        experiment: whose scores.
+        metric: as in a table's column; shown in percent.
+        title: above the figure, and its vertical axis.
+        note: such as `miniature`.
+    """
+    found = _by_seed(scores, runs, experiment, metric)
+    names = labelled(runs)
+    with drawing(output, size=(1.9 + 1.35 * len(found), 3.4), note=note) as (figure, rows):
+        rows.append(("run", "label", "seed", metric))
+        axes = figure.subplots()
+        axes.set_title(title)
+        seeds = sorted({s for values in found.values() for s in values})
+        # A little to the side by seed, so that equal values stay apart.
+        aside = {seed: 0.06 * (k - (len(seeds) - 1) / 2) for k, seed in enumerate(seeds)}
+        for seed in seeds:
+            path = [(x + aside[seed], values[seed]) for x, values in enumerate(found.values()) if seed in values]
+            axes.plot(*zip(*path, strict=True), color=FAINT, linewidth=1.2, zorder=1)
+        for x, (run, values) in enumerate(found.items()):
+            style, mean = look(x), statistics.fmean(values.values())
+            axes.plot([x - 0.2, x + 0.2], [mean, mean], color=style["color"], linewidth=2.4, zorder=2)
+            axes.plot(
+                [x] * len(values), list(values.values()), linestyle="", zorder=3, markeredgecolor="white", **style
+            )
+            axes.annotate(
+                f"{mean:.2f}", (x + 0.24, mean), va="center", fontsize=8.5, color=style["color"], weight="bold"
+            )
+            rows += [(run, names[run], seed, value) for seed, value in values.items()]
+        axes.set_xticks(range(len(found)), [names[run] for run in found])
+        axes.set_xlim(-0.5, len(found) - 0.4)
+        axes.margins(y=0.15)
+        axes.grid(axis="x", visible=False)
+        axes.set_ylabel(f"{title} (%)")
+
+
+def map_curves(scores: Scores, runs: Runs, output: str | Path, *, experiment: str, note: str = "") -> None:
+    """Mean average precision over the tIoU threshold: mean of the seeds, band from lowest to highest seed.
+
+    Args: as `seed_dots`.
+    """
+    names = labelled(runs)
+    with drawing(output, size=(4.8, 3.5), note=note) as (figure, rows):
+        rows.append(("run", "label", "seed", "tiou", "mAP"))
+        axes = figure.subplots()
+        for number, run in enumerate(names):
+            curves = {
+                seed: {float(t): 100 * v for t, v in content["mAP"].items()}
+                for (e, r, seed), content in sorted(scores.items())
+                if (e, r) == (experiment, run)
+            }
+            if not curves:
+                continue
+            tious = list(next(iter(curves.values())))
+            columns = [[curve[t] for curve in curves.values()] for t in tious]
+            style = look(number)
+            axes.fill_between(
+                tious, [min(c) for c in columns], [max(c) for c in columns], color=style["color"], alpha=0.18, lw=0
+            )
+            axes.plot(tious, [statistics.fmean(c) for c in columns], label=names[run], **style)
+            rows += [(run, names[run], seed, t, v) for seed, curve in curves.items() for t, v in curve.items()]
+        _something(rows[1:], output)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("tIoU threshold")
+        axes.set_ylabel("mAP (%)")
+        axes.set_title("mAP over tIoU")
+        axes.legend()
+
+
+def class_bars(
+    scores: Scores, runs: Runs, output: str | Path, *, experiment: str, most: int = 30, note: str = ""
+) -> None:
+    """Average AP of each class, mean of the seeds, sorted by how much the last run gains over the first.
+
+    Args: as `seed_dots`; of more than `most` classes those with the largest difference are drawn (the CSV has all).
+    """
+    names = labelled(runs)
+    table = {run: _class_means(scores, experiment, run) for run in names}
+    table = {run: classes for run, classes in table.items() if classes}
+    _something(table, output)
+    first, last = next(iter(table.values())), list(table.values())[-1]
+    gain = {c: last[c] - first[c] for c in first if c in last}
+    drawn = sorted(sorted(gain, key=lambda c: -abs(gain[c]))[:most], key=lambda c: (gain[c], c))
+    with drawing(output, size=(5.0, 1.3 + 0.115 * (len(table) + 0.6) * len(drawn)), note=note) as (figure, rows):
+        rows.append(("run", "label", "class", "average_AP"))
+        axes = figure.subplots()
+        height = 0.8 / len(table)
+        for number, (run, classes) in enumerate(table.items()):
+            places = [y + 0.4 - height * (number + 0.5) for y in range(len(drawn))]
+            colour = COLOURS[list(names).index(run) % len(COLOURS)]
+            axes.barh(places, [classes[c] for c in drawn], height=height, color=colour, label=names[run])
+            rows += [(run, names[run], c, v) for c, v in classes.items()]
+        axes.set_yticks(range(len(drawn)), drawn, fontsize=7.5 if len(drawn) > 12 else 9)
+        axes.set_ylim(-0.7, len(drawn) - 0.3)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("average AP (%)")
+        every = len(drawn) == len(gain)
+        axes.set_title("Average AP by class" if every else f"The {most} of {len(gain)} classes that differ most")
+        legend_above(figure, axes)
+
+
+def training_curves(logs: Mapping[str, str | Path], output: str | Path, *, note: str = "") -> None:
+    """Losses and metrics of trainings, a panel each: training dashed and faint, validation solid with markers.
+
+    Args:
+        logs: label -> `log.jsonl`.
+        output: the `.png`.
+        note: such as `miniature`.
+    """
+    series = {label: read_curves(path) for label, path in logs.items()}
+    panels = list(dict.fromkeys(name for curves in series.values() for _, name in curves))
+    _something(panels, output)
+    down, across = columns_of(len(panels))
+    with drawing(output, size=(0.6 + 2.9 * across, 0.7 + 2.2 * down), note=note) as (figure, rows):
+        rows.append(("run", "part", "name", "epoch", "value"))
+        grid = figure.subplots(down, across, squeeze=False).ravel()
+        for number, (label, curves) in enumerate(series.items()):
+            for (part, name), points in curves.items():
+                _curve(grid[panels.index(name)], points, part, number, label)
+                rows += [(label, part, name, x, y) for x, y in points]
+        for axes, name in zip(grid, panels, strict=False):
+            axes.set_title(name.replace("_", " "))
+            axes.set_xlabel("epoch")
+        for axes in grid[len(panels) :]:
+            axes.remove()
+        # Every run is in some panel, but perhaps none is in the first: the legend is drawn by hand.
+        for number, label in enumerate(series):
+            grid[0].plot([], [], label=label, **look(number))
+        if any(part == "train" for curves in series.values() for part, _ in curves):
+            grid[0].plot([], [], label="training", color=SOFT, linestyle="--", alpha=0.7)
+        legend_above(figure, grid[0])
+
+
+def read_curves(path: str | Path) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """Curves of a training log: (`train` or `valid`, name) -> points (epoch, value).
+
+    Lines that are no records and values that are no numbers are passed over: a log may be cut off anywhere.
+    """
+    records = []
+    for line in read_text(path).splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("iteration"), int):
+            records.append(record)
+    # Records that close an epoch carry no learning rate; they say how many iterations an epoch has.
+    closing = [r for r in records if "lr" not in r and isinstance(r.get("epoch"), int) and r["iteration"] > 0]
+    per_iteration = (closing[-1]["epoch"] + 1) / closing[-1]["iteration"] if closing else 1.0
+    windows = any("lr" in r for r in records)
+    curves: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for record in records:
+        for key, value in record.items():
+            part, _, name = key.partition("/")
+            # The mean of a whole epoch repeats what the windows show.
+            if part not in ("train", "valid") or (part == "train" and windows and "lr" not in record):
+                continue
+            if isinstance(value, int | float):
+                curves.setdefault((part, name), []).append((record["iteration"] * per_iteration, float(value)))
+    return curves
+
+
+def _curve(axes: Axes, points: list[tuple[float, float]], part: str, number: int, label: str) -> None:
+    x, y = zip(*points, strict=True)
+    style = look(number)
+    if part == "train":
+        axes.plot(x, y, color=style["color"], linestyle="--", alpha=0.6, linewidth=1.1)
+    else:
+        axes.plot(x, y, **style)
+
+
+def _by_seed(scores: Scores, runs: Runs, experiment: str, metric: str) -> dict[str, dict[int, float]]:
+    found: dict[str, dict[int, float]] = {run: {} for run in labelled(runs)}
+    for (e, run, seed), content in sorted(scores.items()):
+        if e == experiment and run in found:
+            found[run][seed] = 100 * metric_value(content, metric, f"scores of {e}, {run}, seed {seed}")
+    _something(any(found.values()), f"{experiment}, {metric}")
+    return {run: values for run, values in found.items() if values}
+
+
+def _class_means(scores: Scores, experiment: str, run: str) -> dict[str, float]:
+    seeds = [content["per_class"] for (e, r, _), content in sorted(scores.items()) if (e, r) == (experiment, run)]
+    return {c: 100 * statistics.fmean(s[c]["average_AP"] for s in seeds) for c in (seeds[0] if seeds else {})}
+
+
+def _something(found: Any, what: object) -> None:
+    if not found:
+        raise TspError(f"{what}: nothing to draw; none of these runs has results yet")

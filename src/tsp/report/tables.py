@@ -1,0 +1,327 @@
+"""Tables of ours beside published values, from scores of every seed.
+
+The CSV is tidy, one value per row. `kind` is `seed` (one training), `mean` (over seeds, with sample standard
+deviation and n; without value where nothing was run), `published`, `ours_minus_published`, `paired_seed` and
+`paired_mean` (`run` minus `subtrahend` of the same seed, `n_positive` of `n` above zero). Values are in the table's
+unit.
+"""
+
+import re
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tsp.errors import TspError
+from tsp.io.files import atomic, read_json
+from tsp.io.tables import write_table as write_csv
+from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, TableConfig
+from tsp.report.markup import document, text
+
+Cell = tuple[str, str, int]
+Scores = Mapping[Cell, Mapping[str, Any]]
+DASH = "—"
+FOOTNOTE = re.compile(r" (\[\d+\])$")
+BEGIN, END = "<!-- table -->", "<!-- end of table -->"
+MINIATURE = (
+    "Miniature: generated videos and a tiny encoder. These numbers show that the pipeline works; "
+    "they say nothing about the paper's."
+)
+COLUMNS = ["kind", "run", "subtrahend", "label", "experiment", "metric", "seed", "value", "sd", "n", "n_positive"]
+COLUMNS += ["source", "certainty", "miniature"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Values of one cell over seeds, in the table's unit."""
+
+    seeds: dict[int, float]
+
+    @property
+    def n(self) -> int:
+        """Seeds."""
+        return len(self.seeds)
+
+    @property
+    def mean(self) -> float | None:
+        """None without seeds."""
+        return statistics.fmean(self.seeds.values()) if self.seeds else None
+
+    @property
+    def sd(self) -> float | None:
+        """Sample standard deviation; None below two seeds."""
+        return statistics.stdev(self.seeds.values()) if self.n > 1 else None
+
+    @property
+    def n_positive(self) -> int:
+        """Seeds above zero."""
+        return sum(value > 0 for value in self.seeds.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line as shown: `kind` is `ours` or `difference`, `sub` marks the lines below one of them."""
+
+    kind: str
+    label: str
+    cells: list[str]
+    sub: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table with everything filled in.
+
+    Args:
+        config: what was asked for.
+        lines: text, from top to bottom.
+        sources: footnotes, (certainty, source); number 1 comes first.
+        summary: the differences of the last column in words.
+        values: rows of the CSV.
+    """
+
+    config: TableConfig
+    lines: list[Line]
+    sources: list[tuple[str, str]]
+    summary: list[str]
+    values: pd.DataFrame
+
+
+def read_scores(paths: Mapping[Cell, str | Path]) -> dict[Cell, dict[str, Any]]:
+    """Read scores.json files by (experiment, run, seed)."""
+    return {cell: read_json(path) for cell, path in paths.items()}
+
+
+def build_table(config: TableConfig, scores: Scores) -> Table:
+    """Fill a table.
+
+    Args:
+        config: rows, columns, published values, differences.
+        scores: content of scores.json by (experiment, run, seed); what is missing becomes a dash.
+
+    Raises:
+        TspError: a scores.json lacks the metric of a column.
+    """
+    ours = {
+        (row.run, c.experiment, c.metric): _sample(row.run, c, scores) for row in config.rows for c in config.columns
+    }
+    # The miniature is another data set: a difference to published values would be meaningless.
+    stated = {} if config.miniature else {(p.run, p.experiment, p.metric): p for p in config.published}
+    sources: list[tuple[str, str]] = list(dict.fromkeys((p.certainty, p.source) for p in stated.values()))
+    lines: list[Line] = []
+    for row in config.rows:
+        cells = [ours[row.run, c.experiment, c.metric] for c in config.columns]
+        said = [stated.get((row.run, c.experiment, c.metric)) for c in config.columns]
+        lines += _run_lines(row.label, cells, config.columns)
+        lines += _published_lines(cells, said, config.columns, sources) if stated else []
+    summary = []
+    for difference in config.differences:
+        paired = [_paired(ours, difference, c) for c in config.columns]
+        lines += _difference_lines(difference.title, paired, config.columns)
+        summary.append(f"{difference.title}, {config.columns[-1].title}: {_in_words(paired[-1], config.columns[-1])}.")
+    values = pd.DataFrame(_csv_rows(config, ours, stated), columns=COLUMNS)
+    counts = {name: values[name].astype("Int64") for name in ("seed", "n", "n_positive")}
+    return Table(config=config, lines=lines, sources=sources, summary=summary, values=values.assign(**counts))
+
+
+def metric_value(scores: Mapping[str, Any], metric: str, where: str) -> float:
+    """Look up `mAP@0.5`, `AR@100`, `average_mAP`, ... in the content of a scores.json.
+
+    Raises:
+        TspError: not there; the message lists what is.
+    """
+    name, _, at = metric.partition("@")
+    try:
+        value = scores[name][f"{float(at):.2f}" if name == "mAP" else at] if at else scores[name]
+        return float(value)
+    except (KeyError, TypeError, ValueError) as error:
+        known = [k for k, v in scores.items() if isinstance(v, int | float)]
+        known += [f"{k}@{at}" for k in ("mAP", "AR") for at in scores.get(k, {})]
+        raise TspError(f"{where}: no metric {metric!r}; there are {', '.join(known)}") from error
+
+
+def write_table(table: Table, csv: str | Path, md: str | Path, html: str | Path) -> None:
+    """Write the tidy CSV, Markdown that reads well in a terminal, and a self-contained HTML page."""
+    write_csv(table.values, csv)
+    for path, content in (
+        (md, markdown(table)),
+        (html, document(table.config.title, f"{BEGIN}{fragment(table)}{END}")),
+    ):
+        with atomic(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+
+
+def markdown(table: Table) -> str:
+    """The table as Markdown, columns aligned."""
+    config = table.config
+    header = ["features", *[c.title for c in config.columns]]
+    rows = [[("· " if line.sub else "") + line.label, *line.cells] for line in table.lines]
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    padded = ["| " + " | ".join(_pad(cell, widths[i], i) for i, cell in enumerate(row)) + " |" for row in rows]
+    rule = "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|"
+    parts = [f"## {'[MINIATURE] ' if config.miniature else ''}{config.title}"]
+    parts += [f"> **{MINIATURE}**"] if config.miniature else []
+    parts += [config.note] if config.note else []
+    parts += [" ".join(table.summary)] if table.summary else []
+    parts += ["\n".join([padded[0], rule, *padded[1:]]), _legend(table)]
+    parts += ["\n".join(f"[{n}] {certainty}: {source}  " for n, (certainty, source) in enumerate(table.sources, 1))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def fragment(table: Table) -> str:
+    """The table as a part of an HTML page."""
+    config = table.config
+    badge = ' <span class="badge">miniature</span>' if config.miniature else ""
+    parts = [f'<section class="result"><h2>{text(config.title)}{badge}</h2>']
+    parts += [f'<p class="banner">{text(MINIATURE)}</p>'] if config.miniature else []
+    parts += [f"<p>{text(config.note)}</p>"] if config.note else []
+    parts += [f'<p class="summary">{text(" ".join(table.summary))}</p>'] if table.summary else []
+    head = "".join(f'<th scope="col">{text(name)}</th>' for name in ["features", *[c.title for c in config.columns]])
+    parts.append(f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>')
+    for line in table.lines:
+        cells = "".join("<td>" + FOOTNOTE.sub(r"<sup>\1</sup>", text(cell)) + "</td>" for cell in line.cells)
+        kind = f"{line.kind} sub" if line.sub else line.kind
+        parts.append(f'<tr class="{kind}"><th scope="row">{text(line.label)}</th>{cells}</tr>')
+    parts.append(f'</tbody></table></div><p class="soft">{text(_legend(table))}</p>')
+    notes = "".join(f'<li><span class="certainty">{text(c)}</span>: {text(s)}</li>' for c, s in table.sources)
+    parts.append((f'<ol class="notes">{notes}</ol>' if notes else "") + "</section>")
+    return "\n".join(parts)
+
+
+def read_fragment(path: str | Path) -> str:
+    """The table inside a page that `write_table` wrote."""
+    page = Path(path).read_text(encoding="utf-8")
+    if BEGIN not in page or END not in page:
+        raise TspError(f"{path}: not a page with a table of ours; make it again")
+    return page.split(BEGIN, 1)[1].split(END, 1)[0]
+
+
+def _legend(table: Table) -> str:
+    said = "Ours: mean ± sample standard deviation over n seeds (trainings)."
+    if table.config.differences:
+        said += " Differences are paired: the same seed with either features."
+    said += f" {DASH}: not run."
+    return said + (" Bracketed numbers: sources." if table.sources else "")
+
+
+def _sample(run: str, column: ColumnConfig, scores: Scores) -> Sample:
+    found = {
+        seed: column.scale * metric_value(content, column.metric, f"scores of {experiment}, {name}, seed {seed}")
+        for (experiment, name, seed), content in scores.items()
+        if (experiment, name) == (column.experiment, run)
+    }
+    return Sample(seeds=dict(sorted(found.items())))
+
+
+def _paired(ours: Mapping[tuple[str, str, str], Sample], difference: DifferenceConfig, column: ColumnConfig) -> Sample:
+    plus, minus = (
+        ours[run, column.experiment, column.metric].seeds for run in (difference.minuend, difference.subtrahend)
+    )
+    return Sample(seeds={seed: plus[seed] - minus[seed] for seed in plus if seed in minus})
+
+
+def _run_lines(label: str, cells: list[Sample], columns: list[ColumnConfig]) -> list[Line]:
+    lines = [Line(kind="ours", label=label, cells=[_mean(s, c) for s, c in zip(cells, columns, strict=True)])]
+    return lines + _seed_lines("ours", cells, columns)
+
+
+def _seed_lines(kind: str, cells: list[Sample], columns: list[ColumnConfig], *, sign: str = "") -> list[Line]:
+    seeds = sorted({seed for sample in cells for seed in sample.seeds})
+    if not seeds:
+        return []
+    texts = [
+        " ".join(_number(s.seeds[k], c, sign) if k in s.seeds else DASH for k in seeds)
+        for s, c in zip(cells, columns, strict=True)
+    ]
+    label = ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
+    return [Line(kind=kind, label=label, cells=texts, sub=True)]
+
+
+def _published_lines(
+    cells: list[Sample],
+    said: list[PublishedConfig | None],
+    columns: list[ColumnConfig],
+    sources: list[tuple[str, str]],
+) -> list[Line]:
+    texts = [
+        f"{_number(p.value, c)} [{sources.index((p.certainty, p.source)) + 1}]" if p else DASH
+        for p, c in zip(said, columns, strict=True)
+    ]
+    lines = [Line(kind="ours", label="published", cells=texts, sub=True)]
+    both = [s.mean - p.value if p and s.mean is not None else None for s, p in zip(cells, said, strict=True)]
+    if any(value is not None for value in both):
+        texts = [DASH if v is None else _number(v, c, "+") for v, c in zip(both, columns, strict=True)]
+        lines.append(Line(kind="ours", label="ours − published", cells=texts, sub=True))
+    return lines
+
+
+def _difference_lines(title: str, paired: list[Sample], columns: list[ColumnConfig]) -> list[Line]:
+    lines = [
+        Line(kind="difference", label=title, cells=[_mean(s, c, "+") for s, c in zip(paired, columns, strict=True)])
+    ]
+    lines += _seed_lines("difference", paired, columns, sign="+")
+    if any(s.n for s in paired):
+        texts = [f"{s.n_positive} of {s.n}" if s.n else DASH for s in paired]
+        lines.append(Line(kind="difference", label="seeds positive", cells=texts, sub=True))
+    return lines
+
+
+def _in_words(paired: Sample, column: ColumnConfig) -> str:
+    if not paired.n:
+        return "not run"
+    return f"{_mean(paired, column, '+')}, {paired.n_positive} of {paired.n} seeds positive"
+
+
+def _mean(sample: Sample, column: ColumnConfig, sign: str = "") -> str:
+    if sample.mean is None:
+        return DASH
+    spread = "" if sample.sd is None else f" ± {_number(sample.sd, column)}"
+    return f"{_number(sample.mean, column, sign)}{spread} (n={sample.n})"
+
+
+def _number(value: float, column: ColumnConfig, sign: str = "") -> str:
+    shown = f"{value:{sign}.{column.decimals}f}"
+    # A difference that rounds to nothing has no sign.
+    return shown.lstrip("+-") if not float(shown) else shown.replace("-", "−")
+
+
+def _pad(cell: str, width: int, column: int) -> str:
+    return cell.ljust(width) if column == 0 else cell.rjust(width)
+
+
+def _csv_rows(
+    config: TableConfig,
+    ours: Mapping[tuple[str, str, str], Sample],
+    stated: Mapping[tuple[str, str, str], PublishedConfig],
+) -> Iterable[dict[str, Any]]:
+    for row in config.rows:
+        for column in config.columns:
+            key = (row.run, column.experiment, column.metric)
+            sample, said = ours[key], stated.get(key)
+            base = dict(zip(("run", "experiment", "metric"), key, strict=True)) | {
+                "label": row.label,
+                "miniature": config.miniature,
+            }
+            yield from _sample_rows(base, sample, "")
+            if said is not None:
+                origin = {"source": said.source, "certainty": said.certainty}
+                yield {**base, "kind": "published", "value": said.value, **origin}
+                if sample.mean is not None:
+                    yield {**base, "kind": "ours_minus_published", "value": sample.mean - said.value, **origin}
+    for difference in config.differences:
+        for column in config.columns:
+            paired = _paired(ours, difference, column)
+            base = {"run": difference.minuend, "subtrahend": difference.subtrahend, "label": difference.title}
+            base |= {"experiment": column.experiment, "metric": column.metric}
+            yield from _sample_rows({**base, "miniature": config.miniature}, paired, "paired_")
+
+
+def _sample_rows(base: dict[str, Any], sample: Sample, prefix: str) -> Iterable[dict[str, Any]]:
+    for seed, value in sample.seeds.items():
+        yield {**base, "kind": f"{prefix}seed", "seed": seed, "value": value}
+    positive = {"n_positive": sample.n_positive} if prefix else {}
+    yield {**base, "kind": f"{prefix}mean", "value": sample.mean, "sd": sample.sd, "n": sample.n, **positive}
