@@ -1,7 +1,6 @@
 """Figures of scores and trainings. Each call writes a PNG, a PDF and a CSV of the data drawn."""
 
 import json
-import logging
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +10,9 @@ from matplotlib.axes import Axes
 
 from tsp.errors import TspError
 from tsp.io.files import read_text
-from tsp.report.style import COLOURS, FAINT, SOFT, columns_of, drawing, labelled, legend_above, look
+from tsp.report.style import COLOURS, SOFT, columns_of, drawing, labelled, legend_above, look
 from tsp.report.tables import Scores, metric_value
 
-log = logging.getLogger(__name__)
 Runs = Mapping[str, str] | Sequence[str]
 
 
@@ -50,13 +48,12 @@ def seed_dots(
         aside = {seed: 0.06 * (k - (len(seeds) - 1) / 2) for k, seed in enumerate(seeds)}
         for seed in seeds:
             path = [(x + aside[seed], values[seed]) for x, values in enumerate(found.values()) if seed in values]
-            axes.plot(*zip(*path, strict=True), color=FAINT, linewidth=1.2, zorder=1)
+            axes.plot(*zip(*path, strict=True), color=SOFT, alpha=0.45, linewidth=1, zorder=1)
         for x, (run, values) in enumerate(found.items()):
             style, mean = look(x), statistics.fmean(values.values())
             axes.plot([x - 0.2, x + 0.2], [mean, mean], color=style["color"], linewidth=2.4, zorder=2)
-            axes.plot(
-                [x] * len(values), list(values.values()), linestyle="", zorder=3, markeredgecolor="white", **style
-            )
+            places = [x + aside[seed] for seed in values]
+            axes.plot(places, list(values.values()), linestyle="", zorder=3, markeredgecolor="white", ms=6.5, **style)
             axes.annotate(
                 f"{mean:.2f}", (x + 0.24, mean), va="center", fontsize=8.5, color=style["color"], weight="bold"
             )
