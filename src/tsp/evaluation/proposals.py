@@ -86,9 +86,8 @@ def evaluate(
 ) -> ProposalResult:
     """Score arrays.
 
-    Each video is cut to the same share of its proposals, not to the same number, such that videos with instances
-    would have `max_proposals` on average; proposals in unknown videos count in that share. A point of the curve
-    looks at the first j percent of what each video kept. Equal scores: the later row comes first.
+    Each video is cut to the same share of its proposals, such that videos with instances would have `max_proposals`
+    on average; proposals in unknown videos count in that share. Equal scores: the later row comes first.
 
     Args:
         truth: the instances; labels are ignored.
