@@ -6,9 +6,7 @@ from tsp.steps import run_step
 
 
 def main(job):
-    result = detection_map(
-        job.input.annotations, job.input.predictions, job.params.subsets["valid"], job.params.tious
-    )
+    result = detection_map(job.input.annotations, job.input.predictions, job.params.subsets["valid"], job.params.tious)
     write_json(job.output[0], scores_json(result))
 
 

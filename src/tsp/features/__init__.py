@@ -1,0 +1,1 @@
+"""Clip features: extraction, resampling in time."""

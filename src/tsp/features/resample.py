@@ -1,0 +1,33 @@
+"""Features at another number of time steps: linear interpolation along time only."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+def resample_time(features: Array, length: int, *, align_corners: bool = False) -> Array:
+    """Interpolate `[N, C]` linearly to `[length, C]`; channels are never mixed.
+
+    Args:
+        features: `[N, C]`, N at least 1.
+        length: T'.
+        align_corners: put the first and last output on the first and last input, instead of half-pixel centres
+            with the edges held.
+
+    Returns:
+        `[length, C]` float32: at output i the point p = max(0, (i + 0.5) N / T' - 0.5).
+
+    Paper: section 4 (downstream input); the author's answers name linear interpolation over time. Whether corners
+        are aligned is not stated; PyTorch's default is not.
+    """
+    n = len(features)
+    i = np.arange(length, dtype=np.float64)
+    if align_corners:
+        position = i * (n - 1) / max(length - 1, 1)
+    else:
+        position = np.maximum(0.0, (i + 0.5) * n / length - 0.5)
+    low = np.minimum(position.astype(np.int64), n - 1)
+    high = np.minimum(low + 1, n - 1)
+    share = (position - low)[:, None].astype(np.float32)
+    return np.asarray((1 - share) * features[low] + share * features[high], dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Downstream localisers on frozen features: one module per method, the contract in `method`."""

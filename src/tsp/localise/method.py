@@ -1,0 +1,51 @@
+"""What a localiser offers to the rules: a module with `Config`, `train`, `infer` and `post_process`.
+
+A new method is one module with these four names and one entry in config/experiments.yaml; no rule changes.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Method(Protocol):
+    """A localiser's module. Every function takes the module's own `Config` first."""
+
+    Config: type[Any]
+    """Frozen dataclass of all options, published defaults."""
+
+    def train(
+        self,
+        config: Any,
+        *,
+        train_features: Path,
+        valid_features: Path,
+        annotations: Path,
+        subsets: dict[str, str],
+        seed: int,
+        weights: Path,
+        work: Path,
+        device: str | None = None,
+    ) -> None:
+        """Train on the features of the training subset and write `weights`, and `log.jsonl` beside it.
+
+        `subsets` gives the annotation's own names of `train` and `valid`; `work` keeps the state of an interrupted
+        training.
+        """
+
+    def infer(
+        self,
+        config: Any,
+        *,
+        weights: Path,
+        features: Path,
+        annotations: Path,
+        subset: str,
+        output: Path,
+        device: str | None = None,
+    ) -> None:
+        """Write the raw predictions of every video of `subset` (HDF5), so that post-processing can be retuned."""
+
+    def post_process(
+        self, config: Any, *, raw: Path, annotations: Path, subset: str, labels: Path, output: Path
+    ) -> None:
+        """Turn raw predictions and video-level class scores into detections (predictions.json)."""

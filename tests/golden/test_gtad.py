@@ -1,0 +1,187 @@
+"""G-TAD's published sizes, geometry and targets, and the fused SGAlign against its definition."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tsp.features.resample import resample_time
+from tsp.localise.align import Grid, align_and_mix, operator, to_map
+from tsp.localise.boundary import boundary_map, iou_map, valid_cells
+from tsp.localise.gtad import Config, GCNeXt, Gtad, balanced, gather, neighbours, regression_loss
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_one_gcnext_block():
+    assert count(GCNeXt(256, 128, 32, 3)) == 166_912
+
+
+@pytest.mark.parametrize(
+    ("channels", "config", "parameters"),
+    [
+        (400, Config(), 5_563_268),
+        (512, Config(), 5_584_772),
+        (2048, Config(inner_samples=16, context_samples=16, map_kernel=3), 5_617_540),
+        (512, Config(inner_samples=16, context_samples=16, map_kernel=3), 5_322_628),
+        (400, Config(inner_samples=32, context_samples=32, map_kernel=3), 9_495_428),
+    ],
+)
+def test_parameters(channels, config, parameters):
+    assert count(Gtad(channels, config)) == parameters
+
+
+def test_output_shapes():
+    config = Config(length=20, durations=12, hidden_1d=32, hidden_3d=16, hidden_2d=8, gcn_width=32)
+    found, start, end = Gtad(64, config)(torch.randn(2, 64, 20))
+    assert found.shape == (2, 2, 12, 20)
+    assert start.shape == end.shape == (2, 20)
+
+
+def test_rois_of_two_cells():
+    grid = Grid(100, 100, 32, 4, 0.5)
+    d, s = grid.cells
+    rois = {(int(a), int(b)): tuple(r) for a, b, r in zip(d, s, grid.rois[:-1], strict=True)}
+    assert rois[0, 0] == (-0.5, 0.5)
+    assert rois[9, 20] == (15.0, 34.0)
+    assert len(d) == 5_050
+
+
+def test_sampling_matrix_of_activitynet():
+    """Entries of the valid cells: 469,604 inner and 303,992 context."""
+    grid = Grid(100, 100, 32, 4, 0.5)
+    a = operator(grid, torch.float64, torch.device("cpu"))[0].to_sparse_coo()
+    rows, columns = a.indices()[:, a.values() != 0]
+    valid = rows < 5_050
+    assert int((valid & (columns < 3_200)).sum()) == 469_604
+    assert int((valid & (columns >= 3_200)).sum()) == 303_992
+
+
+def test_a_constant_signal_stays_constant_inside():
+    grid = Grid(100, 100, 32, 4, 0.5)
+    a = operator(grid, torch.float64, torch.device("cpu"))[0]
+    ones = torch.eye(36, dtype=torch.float64).repeat_interleave(100, 0)
+    aligned = a @ ones
+    inside = torch.from_numpy((grid.rois[:, 0] >= -1) & (grid.rois[:, 1] <= 100))
+    assert int(inside.sum()) > 1_000
+    torch.testing.assert_close(aligned[inside], torch.ones_like(aligned[inside]), rtol=0, atol=1e-12)
+
+
+def sample(x, t):
+    """x `[C, T]` at t by the rule of gtad.md 4.2."""
+    last = x.shape[1] - 1
+    if t < -1 or t > last + 1:
+        return torch.zeros(x.shape[0], dtype=x.dtype)
+    t = max(t, 0.0)
+    low = math.floor(t)
+    if low >= last:
+        return x[:, last]
+    return (1 - (t - low)) * x[:, low] + (t - low) * x[:, low + 1]
+
+
+def dense_align(x, roi, bins):
+    """`[C, bins]` of one RoI, written as the definition reads."""
+    length = max(roi[1] - roi[0], 1.0)
+    width, g = length / bins, math.ceil(length / bins)
+    columns = []
+    for p in range(bins):
+        points = [sample(x, roi[0] + p * width + (q + 0.5) * width / g) for q in range(g)]
+        columns.append(torch.stack(points).mean(0))
+    return torch.stack(columns, dim=1)
+
+
+def dense_definition(features, context, weight, bias, grid):
+    """Align every cell, then convolve: `[B, O, D, T]`."""
+    batch, channels, length = features.shape
+    aligned = torch.zeros(batch, channels, grid.inner + grid.context, grid.durations, length, dtype=features.dtype)
+    valid = valid_cells(length, grid.durations)
+    for b in range(batch):
+        for d in range(grid.durations):
+            for s in range(length):
+                margin = grid.expand * (d + 1)
+                roi = (s - margin, s + d + margin) if valid[d, s] else (0.0, 0.0)
+                inner = dense_align(features[b], roi, grid.inner)
+                outer = dense_align(context[b], roi, grid.context)
+                aligned[b, :, :, d, s] = torch.cat([inner, outer], dim=1)
+    flat = aligned.reshape(batch, -1, grid.durations, length)
+    return torch.nn.functional.conv2d(flat, weight, bias)
+
+
+def test_fused_layer_equals_the_definition_with_gradients():
+    torch.manual_seed(0)
+    grid = Grid(7, 5, 4, 2, 0.5)
+    inputs = [torch.randn(2, 3, 7, dtype=torch.float64), torch.randn(2, 3, 7, dtype=torch.float64)]
+    inputs += [torch.randn(4, 18, 1, 1, dtype=torch.float64), torch.randn(4, dtype=torch.float64)]
+    results = []
+    for layer in (lambda *x: to_map(align_and_mix(*x, grid), grid), lambda *x: dense_definition(*x, grid)):
+        leaves = [x.clone().requires_grad_() for x in inputs]
+        out = layer(*leaves)
+        grads = torch.autograd.grad(
+            (out * torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)).sum(), leaves
+        )
+        results.append([out.detach(), *grads])
+    for fused, dense in zip(*results, strict=True):
+        torch.testing.assert_close(fused, dense, rtol=0, atol=1e-12)
+
+
+def test_graph_neighbours_and_gather():
+    x = torch.tensor([[[0.0, 10.0, 0.1, 10.2]]])
+    index = neighbours(x, 2)
+    assert [sorted(row) for row in index[0].tolist()] == [[0, 2], [1, 3], [0, 2], [1, 3]]
+    assert gather(x, torch.tensor([[[0, 3]] * 4])).tolist()[0][0][1] == pytest.approx([0.0, 10.2])
+
+
+def test_iou_map_of_one_action():
+    found = iou_map(np.array([[0.2, 0.5]]), 100, 100)
+    assert found[29, 20] == pytest.approx(1)
+    assert found[30, 19] == pytest.approx(0.967742, abs=1e-6)
+    assert found[19, 25] == pytest.approx(0.666667, abs=1e-6)
+    assert (found[~valid_cells(100, 100)] == 0).all()
+
+
+def test_zero_length_actions_give_no_target():
+    assert iou_map(np.array([[0.3, 0.3]]), 10, 10).max() == 0
+
+
+def test_start_targets_of_the_released_cells():
+    found = boundary_map(np.array([0.2]), 100, cell_end=1.5)
+    np.testing.assert_allclose(found[17:23], [0, 0.5, 1, 1, 0.5, 0], atol=1e-9)
+
+
+def test_interpolation_in_time():
+    x = np.array([[0.0], [1.0], [2.0]], np.float32)
+    assert resample_time(x, 6)[:, 0].tolist() == [0, 0.25, 0.75, 1.25, 1.75, 2]
+    np.testing.assert_array_equal(resample_time(x, 3), x)
+    assert resample_time(x[:1] + 5, 4)[:, 0].tolist() == [5, 5, 5, 5]
+    again = torch.nn.functional.interpolate(torch.rand(1, 4, 37, generator=torch.manual_seed(3)), 100, mode="linear")
+    ours = resample_time(torch.rand(1, 4, 37, generator=torch.manual_seed(3))[0].T.numpy(), 100)
+    np.testing.assert_allclose(ours, again[0].T.numpy(), atol=1e-5)
+
+
+def test_balanced_loss_equals_the_published_weights():
+    p = torch.tensor([0.9, 0.2, 0.6, 0.4], dtype=torch.float64)
+    y = torch.tensor([1.0, 0, 0, 1], dtype=torch.float64)
+    r = 4 / 2
+    c1, c0 = 0.5 * r, 0.5 * r / (r - 1)
+    published = -(c1 * y * torch.log(p + 1e-6) + c0 * (1 - y) * torch.log(1 - p + 1e-6)).mean()
+    torch.testing.assert_close(balanced(p, y > 0.5, y <= 0.5), published, rtol=0, atol=1e-12)
+
+
+def test_losses_without_positives_are_finite():
+    p = torch.full((1, 2, 3), 0.5, requires_grad=True)
+    none = torch.zeros(1, 2, 3)
+    total = balanced(p, none > 0, none <= 0) + regression_loss(p, none)
+    total.backward()
+    assert torch.isfinite(total)
+    assert torch.isfinite(p.grad).all()
+
+
+def test_regression_loss_keeps_as_many_middle_and_low_cells_as_high_ones():
+    torch.manual_seed(0)
+    iou = torch.cat([torch.full((100,), 0.8), torch.full((1000,), 0.5), torch.full((2000,), 0.1)]).view(1, 1, -1)
+    # Errors 1, 2, 4 mark the three sets: equal weights give (1 + 4 + 16) / 3 / 2.
+    p = iou + torch.cat([torch.full((100,), 1.0), torch.full((1000,), 2.0), torch.full((2000,), 4.0)])
+    assert float(regression_loss(p, iou)) == pytest.approx(3.5, rel=0.15)

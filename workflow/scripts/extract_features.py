@@ -1,0 +1,26 @@
+"""Clip features of one shard of one subset."""
+
+from pathlib import Path
+
+from tsp.config import ResolvedRun, build, read_config
+from tsp.features.config import ExtractConfig
+from tsp.features.extract import extract_shard
+from tsp.steps import run_step
+
+
+def main(job):
+    extract_shard(
+        Path(job.input.weights),
+        Path(job.input.metadata),
+        Path(job.params.videos),
+        Path(job.output[0]),
+        encoder=read_config(job.input.config, ResolvedRun).encoder,
+        stride=int(job.wildcards.stride),
+        config=build(ExtractConfig, job.params.config, "extract"),
+        work=Path(job.params.work),
+        **job.params.shard,
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)
