@@ -221,12 +221,22 @@ def built_cells():
 
 built_tables = [f"results/tables/{table}.md" for table in SETTINGS.build.tables]
 built_features = [f"results/features/{name}.h5" for name in SETTINGS.build.features]
+# (data set, subset) of everything that the tables are measured on or learn from.
+built_subsets = sorted(
+    {
+        (e.dataset, subset)
+        for experiment, _, _ in built_cells()
+        for e in [SETTINGS.experiments[experiment]]
+        for subset in (SETTINGS.datasets[e.dataset].train, SETTINGS.datasets[e.dataset].valid)
+    }
+)
+built_manifests = [f"results/{name}/manifest/{subset}.csv" for name, subset in built_subsets]
+built_manifest_names = [f"{name} {subset}" for name, subset in built_subsets]
 table_features = list(
     dict.fromkeys(
         f"results/features/{run}/stride{e.stride}/{e.dataset}-{subset}.h5"
         for experiment, run, _ in built_cells()
         for e in [SETTINGS.experiments[experiment]]
-        for d in [SETTINGS.datasets[e.dataset]]
-        for subset in (d.train, d.valid)
+        for subset in (SETTINGS.datasets[e.dataset].train, SETTINGS.datasets[e.dataset].valid)
     )
 )

@@ -1,0 +1,141 @@
+"""The figures of a table and the page that shows everything: which file goes where."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tsp.io.annotations import read_annotations
+from tsp.report.config import TableConfig
+from tsp.report.figures import class_bars, map_curves, seed_dots, training_curves
+from tsp.report.overlay import pick_videos, similarity_of_files, timeline_of_files
+from tsp.report.page import Picture, build_page
+from tsp.report.tables import Cell, read_scores
+
+# Figures of a table: file stem -> title and what is to be seen.
+FIGURES = {
+    "seeds": ("Every seed", "Average mAP of every training; a line joins the trainings that share a seed."),
+    "curves": ("mAP over tIoU", "Mean of the seeds, band from the lowest to the highest seed."),
+    "classes": ("Per class", "Average AP of each class, sorted by what the last run gains over the first."),
+    "timeline": ("Predictions over time", "Annotated actions above the five best predictions of each run (seed 0)."),
+    "similarity": (
+        "Temporal similarity of features",
+        "Cosine similarity of every two clips of one video, actions marked along the edges: features that are"
+        " sensitive to time show the actions as blocks.",
+    ),
+    "training": ("Pretraining", "Losses and accuracies of the encoders."),
+}
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "h5py", "av", "snakemake")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Files that the figures of a table are drawn from.
+
+    Args:
+        scores: scores.json by (experiment, run, seed).
+        predictions: predictions.json by run, of one seed.
+        features: feature file by run.
+        logs: log.jsonl by run, of the pretraining.
+        annotations: canonical annotations.
+        subset: the annotation's own name of the measured subset.
+    """
+
+    scores: Mapping[Cell, Path]
+    predictions: Mapping[str, Path]
+    features: Mapping[str, Path]
+    logs: Mapping[str, Path]
+    annotations: Path
+    subset: str
+
+
+def draw_figures(config: TableConfig, sources: Sources, folder: Path) -> None:
+    """Draw `FIGURES` of a table into `folder`, as PNG, PDF and CSV; the first column's experiment is shown."""
+    runs = {row.run: row.label for row in config.rows}
+    experiment = config.columns[0].experiment
+    note = "miniature" if config.miniature else ""
+    scores = read_scores(sources.scores)
+    seed_dots(scores, runs, folder / "seeds.png", experiment=experiment, note=note)
+    map_curves(scores, runs, folder / "curves.png", experiment=experiment, note=note)
+    class_bars(scores, runs, folder / "classes.png", experiment=experiment, note=note)
+    training_curves(_labelled(sources.logs, runs), folder / "training.png", note=note)
+    timeline_of_files(
+        sources.annotations,
+        _labelled(sources.predictions, runs),
+        folder / "timeline.png",
+        subset=sources.subset,
+        note=note,
+    )
+    video = pick_videos(read_annotations(sources.annotations), sources.subset, 1)[0]
+    similarity_of_files(_labelled(sources.features, runs), video, folder / "similarity.png", note=note)
+
+
+def _labelled(paths: Mapping[str, Path], runs: Mapping[str, str]) -> dict[str, Path]:
+    return {runs[run]: path for run, path in paths.items()}
+
+
+def write_report(
+    output: Path,
+    *,
+    tables: Mapping[str, Path],
+    figures: Mapping[str, Path],
+    miniature: bool,
+    manifests: Mapping[str, Path],
+    benchmarks: Iterable[Path],
+    configuration: Mapping[str, Any],
+    repository: Path,
+) -> None:
+    """Write the report page.
+
+    Args:
+        output: `index.html`.
+        tables: table name -> its HTML file.
+        figures: table name -> folder of its figures.
+        miniature: label everything as the miniature's.
+        manifests: `<dataset> <subset>` -> manifest of its videos.
+        benchmarks: Snakemake's benchmark files.
+        configuration: the whole configuration, for its hash.
+        repository: where the code version is read from.
+    """
+    pictures = [
+        Picture(path=folder / f"{stem}.png", title=title, caption=f"{caption} ({table}/{stem}.pdf, .csv)")
+        for table, folder in figures.items()
+        for stem, (title, caption) in FIGURES.items()
+    ]
+    build_page(
+        output,
+        title="TSP, reproduced",
+        intro="Features of an encoder pretrained to tell actions from background (TSP) beside those of a plain"
+        " classifier (TAC), in the same downstream method.",
+        miniature=miniature,
+        tables=list(tables.values()),
+        pictures=pictures,
+        manifests=manifests,
+        benchmarks=sorted(benchmarks),
+        provenance=provenance(configuration, repository),
+    )
+
+
+def provenance(configuration: Mapping[str, Any], repository: Path) -> dict[str, object]:
+    """Code version, configuration hash, package versions and machine."""
+    text = json.dumps(configuration, sort_keys=True, default=str)
+    return {
+        "code": _commit(repository),
+        "configuration": f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}",
+        **{name: version(name) for name in PACKAGES},
+        "Python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _commit(repository: Path) -> str:
+    call: Sequence[str] = ["git", "-C", str(repository), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(call, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "not under version control"

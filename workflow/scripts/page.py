@@ -1,0 +1,24 @@
+"""Everything on one self-contained page."""
+
+from pathlib import Path
+
+from tsp.report.build import write_report
+from tsp.steps import run_step
+
+
+def main(job):
+    tables = job.params.tables
+    write_report(
+        Path(job.output[0]),
+        tables=dict(zip(tables, map(Path, job.input.tables), strict=True)),
+        figures={table: Path("results/report/figures") / table for table in tables},
+        miniature=job.params.miniature,
+        manifests=dict(zip(job.params.manifests, map(Path, job.input.manifests), strict=True)),
+        benchmarks=Path("logs").glob("*/*.tsv"),
+        configuration=job.params.configuration,
+        repository=Path(job.params.repository),
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)

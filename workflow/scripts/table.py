@@ -1,0 +1,16 @@
+"""One table: ours, published, difference, seeds and spread."""
+
+from tsp.config import build
+from tsp.report.config import TableConfig
+from tsp.report.tables import build_table, read_scores, write_table
+from tsp.steps import run_step
+
+
+def main(job):
+    config = build(TableConfig, job.params.entry, "table")
+    scores = read_scores(dict(zip(job.params.cells, job.input.scores, strict=True)))
+    write_table(build_table(config, scores), job.output.csv, job.output.md, job.output.html)
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)
