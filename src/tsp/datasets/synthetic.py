@@ -1,0 +1,212 @@
+"""The miniature data set: real video files of generated scenes, with annotations (docs/miniature.md)."""
+
+import logging
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from tsp.datasets.scenes import KINDS, Kind, Look, Scene, timeline
+from tsp.errors import TspError
+from tsp.io.annotations import read_annotations, write_annotations
+from tsp.io.files import atomic
+from tsp.progress import progress
+from tsp.types import Segment, Video
+
+log = logging.getLogger(__name__)
+SOUND_HZ = 16_000
+# Names that a real collection may hold and a careless pipeline stumbles over.
+ODD_NAMES = ("-dash", "with space", 'quote\'s "two"', "ünïcode")
+VARIABLE = Fraction(0)
+MILLISECOND = Fraction(1, 1000)
+FAST = {
+    "libx264": {"preset": "ultrafast"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
+    "aac": {"aac_coder": "fast"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """Container and codecs of a file; `fps` 0 means a variable frame rate."""
+
+    suffix: str
+    video: str
+    audio: str
+    fps: Fraction
+
+
+FORMATS = (
+    Format(suffix=".mp4", video="libx264", audio="aac", fps=Fraction(30)),
+    Format(suffix=".mkv", video="libx264", audio="aac", fps=Fraction(25)),
+    Format(suffix=".webm", video="libvpx", audio="libopus", fps=Fraction(24000, 1001)),
+    Format(suffix=".avi", video="mpeg4", audio="libmp3lame", fps=Fraction(30)),
+    Format(suffix=".mov", video="libx264", audio="aac", fps=Fraction(25)),
+    Format(suffix=".mp4", video="libx264", audio="aac", fps=VARIABLE),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticConfig:
+    """What is rendered."""
+
+    kind: Literal["untrimmed", "trimmed"] = "untrimmed"
+    """Untrimmed videos with several actions, or clips that hold one action whole, as in Kinetics."""
+    n_train: int = 48
+    """Training videos."""
+    n_valid: int = 24
+    """Validation videos."""
+    seconds: tuple[float, float] = (20.0, 36.0)
+    """Length of a video, shortest and longest."""
+    seed: int = 0
+    """Of everything drawn at random."""
+    faults: bool = True
+    """Add one video that is announced but missing, and one whose file is garbage."""
+
+    def __post_init__(self) -> None:
+        """Refuse an empty set."""
+        if self.n_train < len(KINDS) or self.n_valid < len(KINDS):
+            raise TspError(f"generate: n_train and n_valid must be at least {len(KINDS)}, one video per class")
+
+
+def read(paths: list[Path]) -> list[Video]:
+    """Read the annotations that `render` wrote."""
+    return [video for path in paths for video in read_annotations(path)]
+
+
+def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: int) -> None:
+    """Render all videos into `folder` and write `annotations`; files that are there are kept.
+
+    Args:
+        config: what to render.
+        folder: where the files go; `source` of every video is the path of its file.
+        annotations: canonical annotations, captions in `captions`.
+        workers: processes.
+    """
+    videos = plan(config, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(max(1, workers)) as pool:
+        jobs = pool.map(_render_one, videos, range(len(videos)), [config] * len(videos), chunksize=4)
+        for _ in progress(jobs, desc="render", total=len(videos), unit="video"):
+            pass
+    if config.faults:
+        videos += _faulty(config, folder)
+    write_annotations(annotations, videos)
+    log.info("%d videos in %s", len(videos), folder)
+
+
+def plan(config: SyntheticConfig, folder: Path) -> list[Video]:
+    """Names, actions and captions of all videos that can be played."""
+    rng = np.random.default_rng([config.seed, zlib.crc32(config.kind.encode())])
+    videos = []
+    for subset, n in (("training", config.n_train), ("validation", config.n_valid)):
+        for i in range(n):
+            kind = KINDS[i % len(KINDS)]
+            seconds = round(float(rng.uniform(*config.seconds)), 2)
+            spans = [(0.0, seconds)] if config.kind == "trimmed" else timeline(seconds, rng)
+            odd = config.kind == "untrimmed" and subset == "training" and i < len(ODD_NAMES)
+            name = ODD_NAMES[i] if odd else f"{config.kind}_{subset}_{i:03d}"
+            videos.append(_video(name, subset, seconds, kind, spans, folder / f"{name}{_format(i, config).suffix}"))
+    return videos
+
+
+def _video(name: str, subset: str, seconds: float, kind: Kind, spans: list[tuple[float, float]], path: Path) -> Video:
+    captions = [f"A {kind.colour} {kind.shape} does a {kind.label} in front of {kind.texture}." for _ in spans]
+    return Video(
+        name=name,
+        filename=f"v_{name}.mp4",
+        subset=subset,
+        duration_s=seconds,
+        segments=tuple(Segment(start_s=a, end_s=b, label=kind.label) for a, b in spans),
+        source=str(path),
+        extra={"captions": captions},
+    )
+
+
+def _format(number: int, config: SyntheticConfig) -> Format:
+    return FORMATS[0] if config.kind == "trimmed" else FORMATS[(number // len(KINDS)) % len(FORMATS)]
+
+
+def _faulty(config: SyntheticConfig, folder: Path) -> list[Video]:
+    """A dead link and a file that is no video; their annotations look like any other."""
+    like = replace(plan(config, folder)[len(ODD_NAMES)], extra={"captions": []})
+    dead = replace(like, name="dead_link", filename="v_dead_link.mp4", source=str(folder / "dead_link.mp4"))
+    broken = replace(like, name="broken_file", filename="v_broken_file.mp4", source=str(folder / "broken_file.mp4"))
+    with atomic(Path(broken.source)) as temporary:
+        temporary.write_bytes(np.random.default_rng(config.seed).bytes(20_000))
+    return [dead, broken]
+
+
+def _render_one(video: Video, number: int, config: SyntheticConfig) -> None:
+    path = Path(video.source)
+    if path.exists():
+        return
+    kind = next(k for k in KINDS if k.label == video.segments[0].label)
+    spans = [(s.start_s, s.end_s) for s in video.segments]
+    assert video.duration_s is not None
+    scene = Scene(kind, Look(), video.duration_s, spans, [config.seed, zlib.crc32(video.name.encode())])
+    index = int(video.name.rsplit("_", 1)[-1]) if "_" in video.name else number
+    sound = index % 3 != 2 and config.kind == "untrimmed"
+    with atomic(path) as temporary:
+        encode(
+            temporary, _format(index, config), scene, video.duration_s, _sound(kind, spans, video) if sound else None
+        )
+
+
+def _sound(kind: Kind, spans: list[tuple[float, float]], video: Video) -> NDArray[np.float32]:
+    """`[n]` samples: a soft hum, and the class's pitch in its actions."""
+    assert video.duration_s is not None
+    t = np.arange(int(video.duration_s * SOUND_HZ)) / SOUND_HZ
+    loud = np.zeros_like(t)
+    for start, end in spans:
+        loud[(t >= start) & (t < end)] = 0.25
+    return np.asarray(0.02 * np.sin(2 * np.pi * 55 * t) + loud * np.sin(2 * np.pi * kind.pitch_hz * t), np.float32)
+
+
+def encode(path: Path, form: Format, scene: Scene, seconds: float, sound: NDArray[np.float32] | None) -> None:
+    """Write one file: frames at the format's rate (or at uneven times), and sound if there is any."""
+    height, width = scene.look.size
+    with av.open(f"file:{path}", "w", options={"fflags": "+bitexact"}) as container:
+        stream: Any = container.add_stream(form.video, rate=form.fps or 30)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        stream.codec_context.time_base = 1 / form.fps if form.fps else MILLISECOND
+        stream.codec_context.bit_rate = 800_000
+        stream.options = FAST.get(form.video, {})
+        audio: Any = None
+        if sound is not None:
+            audio = container.add_stream(form.audio, rate=SOUND_HZ, options=FAST.get(form.audio, {}))
+        for t, pts, base in _times(form.fps, seconds, scene.noise_seed):
+            frame = av.VideoFrame.from_ndarray(scene.frame(t), format="rgb24")
+            frame.pts, frame.time_base = pts, base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if audio is not None and sound is not None:
+            _mux_sound(container, audio, sound)
+
+
+def _times(fps: Fraction, seconds: float, seed: int) -> list[tuple[float, int, Fraction]]:
+    """Time, time stamp and time base of every frame."""
+    if fps:
+        return [(float(k / fps), k, 1 / fps) for k in range(int(seconds * fps))]
+    # Milliseconds, 20 to 50 apart, as screen recorders and phones write them.
+    steps = np.random.default_rng(seed).integers(20, 51, int(seconds * 50))
+    stamps = np.concatenate([[0], np.cumsum(steps)])
+    return [(stamp / 1000, stamp, MILLISECOND) for stamp in stamps[stamps < seconds * 1000].tolist()]
+
+
+def _mux_sound(container: Any, stream: Any, sound: NDArray[np.float32]) -> None:
+    frame = av.AudioFrame.from_ndarray(sound[None], format="flt", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = SOUND_HZ, 0, Fraction(1, SOUND_HZ)
+    resampler = av.AudioResampler(
+        format=stream.format.name, layout=stream.layout.name, rate=stream.rate, frame_size=stream.frame_size or 1024
+    )
+    for part in [*resampler.resample(frame), *resampler.resample(None)]:
+        container.mux(stream.encode(part))
+    container.mux(stream.encode())
