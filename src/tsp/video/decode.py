@@ -8,6 +8,7 @@ from types import TracebackType
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 from numpy.typing import ArrayLike, NDArray
 
 from tsp.errors import TspError
@@ -41,6 +42,8 @@ class VideoReader:
         self._stream = self._container.streams.video[0]
         self._stream.codec_context.thread_count = threads
         self._pts: list[int] | None = None
+        # One converter for all frames: making one per frame costs more than decoding a small picture.
+        self._converter = VideoReformatter()
         self.width, self.height = self._stream.codec_context.width, self._stream.codec_context.height
 
     @property
@@ -98,12 +101,15 @@ class VideoReader:
             self._container.seek(first, stream=self._stream, backward=True)
             for frame in self._container.decode(self._stream):
                 if frame.pts in targets:
-                    found[frame.pts] = frame.to_ndarray(format="rgb24")
+                    found[frame.pts] = self._rgb(frame)
                 if frame.pts is not None and frame.pts >= last:
                     break
         except FFmpegError:
             pass  # the caller names the frame that is missing
         return found
+
+    def _rgb(self, frame: av.VideoFrame) -> Frames:
+        return self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
 
     def iterate(self) -> Iterator[Frames]:
         """All frames `[H, W, 3]` in order, each decoded once.
@@ -117,7 +123,7 @@ class VideoReader:
             self._container.seek(0)
             for frame in self._container.decode(self._stream):
                 done += 1
-                yield frame.to_ndarray(format="rgb24")
+                yield self._rgb(frame)
         except FFmpegError as error:
             reason = f" ({error})"
         if done < expected:
