@@ -125,8 +125,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(old, value) if both else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = merge(old, value)
+        merged[key] = value
     return merged
 
 
@@ -285,7 +286,8 @@ def _with_bases(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[t
     runs = values.get("runs")
     if not isinstance(runs, Mapping):
         return dict(values), []
-    faults, filled = [], {}
+    faults: list[tuple[tuple[str, ...], str]] = []
+    filled = {}
     for name, entry in runs.items():
         filled[name] = entry
         if not isinstance(entry, Mapping):

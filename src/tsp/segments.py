@@ -25,7 +25,7 @@ def tiou(a: ArrayLike, b: ArrayLike) -> Floats:
     inter = np.minimum(a[:, None, 1], b[None, :, 1]) - np.maximum(a[:, None, 0], b[None, :, 0])
     inter = np.maximum(inter, 0.0)
     union = (b[:, 1] - b[:, 0])[None, :] + (a[:, 1] - a[:, 0])[:, None] - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return np.asarray(np.divide(inter, union, out=np.zeros_like(inter), where=union > 0))
 
 
 def feature_time(index: ArrayLike, stride: int, fps: float = CLIP_FPS, clip_length: int = CLIP_LENGTH) -> Floats:

@@ -169,7 +169,8 @@ class Scene:
 
 def timeline(duration_s: float, rng: np.random.Generator) -> list[tuple[float, float]]:
     """Start and end in seconds of each action: short and long ones, with background before, between and after."""
-    t, spans = rng.uniform(1.5, 4.0), []
+    t = rng.uniform(1.5, 4.0)
+    spans: list[tuple[float, float]] = []
     while True:
         length = rng.uniform(1.8, 3.2) if rng.random() < 0.5 else rng.uniform(4.0, 7.5)
         if t + length + 1.2 > duration_s:
@@ -193,7 +194,7 @@ def _path(
     for number, (start, end) in enumerate(actions, 1):
         inside[round(start * PATH_HZ) : round(end * PATH_HZ)] = number
     speed = look.speed * rng.uniform(0.85, 1.18)
-    position, heading = rng.uniform(low, high), rng.uniform(0, 2 * np.pi)
+    position, heading = rng.uniform(low, high), float(rng.uniform(0, 2 * np.pi))
     path = np.empty((n, 2))
     at = 0
     while at < n:
@@ -202,10 +203,10 @@ def _path(
         if inside[at]:
             steps = _round(kind, speed, rng.uniform(*look.period_s), count, rng)
         else:
-            heading += np.cumsum(rng.normal(0, 0.02, count))
-            steps = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
+            headings = heading + np.cumsum(rng.normal(0, 0.02, count))
+            steps = np.cumsum(np.stack([np.cos(headings), np.sin(headings)], axis=1), axis=0)
             steps *= speed * look.wander / PATH_HZ
-            heading = float(heading[-1])
+            heading = float(headings[-1])
         path[at:stop] = _reflect(position + steps, low, high)
         position, at = path[stop - 1], stop
     return path

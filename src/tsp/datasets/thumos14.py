@@ -58,9 +58,9 @@ def _read_json(path: Path) -> list[Video]:
 
 def _video(name: str, rows: pd.DataFrame, order: dict[str, list[str]]) -> Video:
     segments = [
-        Segment(start_s=float(r.start), end_s=float(r.end), label=str(r.type))
-        for r in rows.itertuples(index=False)
-        if r.type != "Ambiguous"
+        Segment(start_s=float(start), end_s=float(end), label=str(label))
+        for start, end, label in rows[["start", "end", "type"]].to_numpy().tolist()
+        if label != "Ambiguous"
     ]
     blocks = order.get(name)
     if blocks:

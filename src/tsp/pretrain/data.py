@@ -141,7 +141,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
             clip = train_transform(frames, self.encoder, rng, flip=self.run.flip)
         else:
             clip = eval_transform(frames, self.encoder)
-        item = {"clip": clip, **{head: int(ids[row]) for head, ids in self.labels.items()}}
+        item: dict[str, Any] = {"clip": clip}
+        item |= {head: int(ids[row]) for head, ids in self.labels.items()}
         if self.gvf is not None:
             item["gvf"] = torch.from_numpy(self.gvf[self.filenames[row]])
         return item
@@ -172,12 +173,13 @@ class ClipDataset(Dataset[dict[str, Any]]):
         return np.minimum(wanted, n_frames - 1)
 
     def _fill_cache(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
-        frames = rows.drop_duplicates("filename").set_index("filename")["video-frames"].to_dict()
+        first = rows.drop_duplicates("filename")
+        frames = dict(zip(first["filename"].astype(str), first["video-frames"].astype(int), strict=True))
         cache: dict[str, np.ndarray] = {}
         size = 0
         for filename, n_frames in progress(frames.items(), desc="decode into memory", unit="video"):
             with VideoReader(self.videos / filename) as reader:
-                size += int(n_frames) * reader.frames([0])[0].size
+                size += n_frames * reader.frames([0])[0].size
                 if size > self.run.cache_gb * 1e9:
                     log.warning("decoded videos need more than %.3g GB; nothing is cached", self.run.cache_gb)
                     return {}

@@ -109,7 +109,7 @@ class VideoReader:
         return found
 
     def _rgb(self, frame: av.VideoFrame) -> Frames:
-        return self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        return np.asarray(self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray(), dtype=np.uint8)
 
     def iterate(self) -> Iterator[Frames]:
         """All frames `[H, W, 3]` in order, each decoded once.

@@ -71,10 +71,10 @@ def download_shard(
     """
     table = read_table(videos, LIST_COLUMNS)
     rows = shard_rows(len(table), shard, shards, shard_size)
-    entries = list(table.iloc[rows.start : rows.stop][LIST_COLUMNS].itertuples(index=False, name=None))
+    entries = table.iloc[rows.start : rows.stop][LIST_COLUMNS].to_numpy().tolist()
     store.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(config.workers) as pool:
-        done = pool.map(lambda entry: _row(*entry, store, config), entries)
+        done = pool.map(lambda entry: _row(entry[0], entry[1], entry[2], store, config), entries)
         found = list(progress(done, desc="download", total=len(entries), unit="video"))
     write_table(pd.DataFrame(found, columns=MANIFEST_COLUMNS).astype({"bytes": "Int64"}), output)
     failed = [row for row in found if row["status"] != "ok"]
