@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tsp.features.resample import resample_time
-from tsp.localise.align import Grid, align_and_mix, operator, to_map
-from tsp.localise.boundary import boundary_map, iou_map, valid_cells
-from tsp.localise.gtad import Config, GCNeXt, Gtad, balanced, gather, neighbours, regression_loss
+from tsp.localise.align import Grid, align_and_mix, operator, roi_align, to_map
+from tsp.localise.boundary import balanced, boundary_map, iou_map, regression_loss, valid_cells
+from tsp.localise.gtad import Config, GCNeXt, Gtad, gather, neighbours
 
 
 def count(module):
@@ -50,24 +50,27 @@ def test_rois_of_two_cells():
     assert len(d) == 5_050
 
 
-def test_sampling_matrix_of_activitynet():
-    """Entries of the valid cells: 469,604 inner and 303,992 context."""
-    grid = Grid(100, 100, 32, 4, 0.5)
-    a = operator(grid, torch.float64, torch.device("cpu"))[0].to_sparse_coo()
-    rows, columns = a.indices()[:, a.values() != 0]
-    valid = rows < 5_050
-    assert int((valid & (columns < 3_200)).sum()) == 469_604
-    assert int((valid & (columns >= 3_200)).sum()) == 303_992
+@pytest.mark.parametrize(
+    ("grid", "inner", "context"),
+    [(Grid(100, 100, 32, 4, 0.5), 469_604, 303_992), (Grid(256, 64, 16, 16, 0.5), 1_120_648, 1_120_648)],
+)
+def test_entries_of_the_sampling_matrix(grid, inner, context):
+    """Published grids; entries of the valid cells."""
+    rois = grid.rois[:-1]
+    for bins, expected in {grid.inner: inner, grid.context: context}.items():
+        roi, sample, snippet, weight = roi_align(rois, bins, grid.length)
+        places = (roi * bins + sample) * grid.length + snippet
+        assert len(np.unique(places[weight > 0])) == expected
 
 
 def test_a_constant_signal_stays_constant_inside():
     grid = Grid(100, 100, 32, 4, 0.5)
     a = operator(grid, torch.float64, torch.device("cpu"))[0]
-    ones = torch.eye(36, dtype=torch.float64).repeat_interleave(100, 0)
-    aligned = a @ ones
-    inside = torch.from_numpy((grid.rois[:, 0] >= -1) & (grid.rois[:, 1] <= 100))
-    assert int(inside.sum()) > 1_000
-    torch.testing.assert_close(aligned[inside], torch.ones_like(aligned[inside]), rtol=0, atol=1e-12)
+    ones = torch.eye(36, dtype=torch.float64).repeat(100, 1)
+    aligned = (a @ ones).numpy()
+    inside = (grid.rois[:, 0] >= -1) & (grid.rois[:, 1] <= 100)
+    assert inside.sum() > 1_000
+    np.testing.assert_allclose(aligned[inside], 1, rtol=0, atol=1e-12)
 
 
 def sample(x, t):
@@ -124,7 +127,22 @@ def test_fused_layer_equals_the_definition_with_gradients():
         )
         results.append([out.detach(), *grads])
     for fused, dense in zip(*results, strict=True):
-        torch.testing.assert_close(fused, dense, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(fused, dense, rtol=0, atol=1e-12)
+
+
+def test_map_convolutions_see_the_shared_value_of_invalid_cells():
+    """3x3 convolutions on the fused map equal those on the aligned tensor of every cell, invalid ones included."""
+    torch.manual_seed(0)
+    config = Config(length=6, durations=4, hidden_1d=8, hidden_3d=4, hidden_2d=4, stem_groups=1, gcn_width=4,
+                    gcn_groups=2, inner_samples=3, context_samples=2, map_kernel=3)  # fmt: skip
+    model = Gtad(5, config).double()
+    features, context = torch.randn(2, 1, 8, 6, dtype=torch.float64)
+    dense = torch.relu(dense_definition(features, context, model.mix.weight, model.mix.bias, config.grid))
+    for layer in list(model.map)[:-1]:
+        dense = torch.relu(layer(dense))
+    cells = align_and_mix(features, context, model.mix.weight, model.mix.bias, config.grid)
+    fused = model._scores(torch.relu(cells))
+    np.testing.assert_allclose(fused.detach(), model.map[-1](dense).sigmoid().detach(), rtol=0, atol=1e-12)
 
 
 def test_graph_neighbours_and_gather():
@@ -167,7 +185,17 @@ def test_balanced_loss_equals_the_published_weights():
     r = 4 / 2
     c1, c0 = 0.5 * r, 0.5 * r / (r - 1)
     published = -(c1 * y * torch.log(p + 1e-6) + c0 * (1 - y) * torch.log(1 - p + 1e-6)).mean()
-    torch.testing.assert_close(balanced(p, y > 0.5, y <= 0.5), published, rtol=0, atol=1e-12)
+    assert float(balanced(p, y > 0.5, y <= 0.5)) == pytest.approx(float(published), abs=1e-12)
+
+
+def test_balanced_loss_of_thumos14_adds_to_the_counts():
+    p = torch.tensor([0.9, 0.2, 0.6, 0.4], dtype=torch.float64)
+    y = torch.tensor([1.0, 0, 0, 1], dtype=torch.float64)
+    positives, entries = 2 + 10, 2 + 10 + 2 + 10
+    r = entries / positives
+    c1, c0 = 0.5 * r, 0.5 * r / (r - 1)
+    published = -(c1 * y * torch.log(p + 1e-6) + c0 * (1 - y) * torch.log(1 - p + 1e-6)).sum() / entries
+    assert float(balanced(p, y > 0.5, y <= 0.5, extra=10)) == pytest.approx(float(published), abs=1e-12)
 
 
 def test_losses_without_positives_are_finite():

@@ -1,12 +1,15 @@
-"""Training targets on the grid of starts and durations, shared by the boundary-matching methods.
+"""Training targets, losses and peaks on the grid of starts and durations, shared by the boundary-matching methods.
 
 T snippets, D durations, N segments; cell (d, s) stands for [s, s + d + 1) snippets and is valid when s + d < T.
-All in float64: many targets lie on a threshold, where the order of operations decides.
+Targets in float64: many lie on a threshold, where the order of operations decides.
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+EPS = 1e-6
 Floats = NDArray[np.float64]
 
 
@@ -58,3 +61,53 @@ def boundary_map(points: Floats, length: int, *, cell_end: float) -> Floats:
         inter = np.minimum(high, point + half) - np.maximum(low, point - half)
         best = np.maximum(best, np.maximum(inter, 0.0) / (high - low))
     return best
+
+
+def balanced(p: Tensor, positive: Tensor, negative: Tensor, *, extra: int = 0) -> Tensor:
+    """Weighted binary cross entropy: -(mean of log p over the positives + mean of log(1 - p) over the negatives) / 2.
+
+    Args:
+        p: probabilities, any shape.
+        positive, negative: masks of that shape.
+        extra: added to both counts before dividing.
+
+    Returns:
+        Scalar; a side without members adds 0.
+
+    Paper: G-TAD section 3.4 (training), after BSN and BMN.
+    Differs: the released formula, equal otherwise, is NaN where one side is empty.
+    """
+    total = p.new_zeros(())
+    for member, log_p in ((positive, torch.log(p + EPS)), (negative, torch.log(1 - p + EPS))):
+        total = total - 0.5 * (log_p * member).sum() / (member.sum() + extra).clamp(min=1)
+    return total
+
+
+def regression_loss(p: Tensor, iou: Tensor) -> Tensor:
+    """Half the mean squared error over cells drawn so that high, middle and low tIoU weigh the same.
+
+    Args:
+        p: `[B, D, T]` predictions.
+        iou: `[B, D, T]` targets, 0 for invalid cells.
+
+    Returns:
+        Scalar; 0 where no cell is above 0.7. Cells are drawn anew at every call from the device's generator.
+
+    Paper: G-TAD section 3.4 (training), after BMN.
+    Differs: where a set is smaller than the high one, the released code draws from the whole map, invalid cells
+        included; here that set is taken whole. Its division 0 / 0 without high cells is 0 here.
+    """
+    high, middle, low = iou > 0.7, (iou > 0.3) & (iou <= 0.7), (iou > 0) & (iou <= 0.3)
+    weight = high.to(p.dtype)
+    for cells in (middle, low):
+        share = high.sum() / cells.sum().clamp(min=1)
+        drawn = torch.rand(p.shape, device=p.device) * cells > 1 - share
+        weight = weight + (drawn & cells)
+    return 0.5 * (weight * (p - iou) ** 2).sum() / weight.sum().clamp(min=1)
+
+
+def peaks(scores: Floats) -> NDArray[np.bool_]:
+    """Candidate boundaries `[T]`: above both neighbours, or above half the maximum; the two ends are False."""
+    inner = (scores[1:-1] > scores[:-2]) & (scores[1:-1] > scores[2:])
+    inner |= scores[1:-1] > 0.5 * scores.max()
+    return np.concatenate([[False], inner, [False]])

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from tsp.errors import TspError
 from tsp.features.resample import resample_time
@@ -30,30 +32,63 @@ class Subset:
     features: NDArray[np.float32]
 
 
+class Rows(Dataset[dict[str, Tensor]]):
+    """Tensors with one row per video, all in memory; a batch is one indexing.
+
+    Args:
+        rows: name -> `[V, ...]`, all of the same V.
+    """
+
+    def __init__(self, rows: dict[str, Tensor]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(next(iter(self.rows.values())))
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: rows[index] for name, rows in self.rows.items()}
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        """The batch of some videos; PyTorch's loader calls this where it exists."""
+        return {name: rows[indices] for name, rows in self.rows.items()}
+
+    def collate(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Nothing is left to join."""
+        return batch
+
+
 def read_subset(features: Path, annotations: Path, subset: str, length: int, *, align_corners: bool) -> Subset:
     """Read and resample the features of every annotated video of a subset.
 
+    Args:
+        features: feature file; keys are the stems of the videos' file names.
+        annotations: canonical annotations.
+        subset: the annotations' own name of it.
+        length: T.
+        align_corners: see `resample_time`.
+
     Raises:
-        TspError: no video of the subset has features, or features differ in width.
+        TspError: no video of the subset has features, or features of different width.
     """
     videos = [v for v in read_annotations(annotations) if v.subset == subset]
+    rows: list[NDArray[np.float32]] = []
     with FeatureFile(features) as file:
         found = [v for v in videos if v.key in file]
-        rows = [file[v.key] for v in found]
         if not found:
-            example = ", ".join(file.names[:2])
             raise TspError(
-                f"{features}: no features of any {subset!r} video of {annotations}; keys look like {example}"
+                f"{features}: no features of any of the {len(videos)} {subset!r} videos of {annotations}; "
+                f"keys look like {', '.join(file.names[:2])}"
             )
-    widths = {row.shape[1:] for row in rows}
-    if len(widths) != 1 or any(row.ndim != 2 or not len(row) for row in rows):
-        raise TspError(f"{features}: expected [n, C] with the same C for all videos; found {sorted(widths)}")
+        for video in found:
+            row = file[video.key]
+            if row.ndim != 2 or not row.size or (rows and row.shape[1] != len(rows[0])):
+                expected = f"[n, {len(rows[0])}]" if rows else "[n, C]"
+                raise TspError(f"{features}: features of {video.key!r} have shape {row.shape}, expected {expected}")
+            rows.append(resample_time(row, length, align_corners=align_corners).T)
     if len(found) < len(videos):
-        log.warning(
-            "%d of %d %s videos have no features and are left out", len(videos) - len(found), len(videos), subset
-        )
-    data = np.stack([resample_time(row, length, align_corners=align_corners).T for row in rows])
-    return Subset(videos=found, features=np.ascontiguousarray(data))
+        missing = len(videos) - len(found)
+        log.warning("%d of %d %s videos have no features and are left out", missing, len(videos), subset)
+    return Subset(videos=found, features=np.stack(rows))
 
 
 def normalised_segments(video: Video, time_base: str) -> NDArray[np.float64]:
@@ -68,11 +103,16 @@ def normalised_segments(video: Video, time_base: str) -> NDArray[np.float64]:
         `[N, 2]`.
     """
     length = duration_s(video)
-    extra: dict[str, Any] = video.extra
-    if time_base == "feature_frames" and extra.get("feature_frame") and extra.get("duration_frame"):
-        length = extra["feature_frame"] / extra["duration_frame"] * length
+    if time_base == "feature_frames" and has_feature_frames(video):
+        length = video.extra["feature_frame"] / video.extra["duration_frame"] * length
     times = np.array([(s.start_s, s.end_s) for s in video.segments], dtype=np.float64).reshape(-1, 2)
     return np.clip(times / length, 0.0, 1.0)
+
+
+def has_feature_frames(video: Video) -> bool:
+    """Whether the annotation states how many frames its own features cover."""
+    extra: dict[str, Any] = video.extra
+    return bool(extra.get("feature_frame") and extra.get("duration_frame"))
 
 
 def duration_s(video: Video) -> float:

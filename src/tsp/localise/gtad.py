@@ -14,27 +14,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
+from tsp import __version__
 from tsp.encoders.weights import load_state, load_strict, save_encoder
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
-from tsp.io.files import atomic
+from tsp.io.files import atomic, sha256
 from tsp.io.predictions import write_predictions
 from tsp.localise.align import Grid, align_and_mix, to_map
-from tsp.localise.boundary import boundary_map, iou_map, valid_cells
-from tsp.localise.data import Subset, duration_s, normalised_segments, read_subset
+from tsp.localise.boundary import balanced, boundary_map, iou_map, peaks, regression_loss, valid_cells
+from tsp.localise.data import Rows, Subset, duration_s, has_feature_frames, normalised_segments, read_subset
 from tsp.localise.labels import read_video_scores
-from tsp.localise.nms import soft_nms
+from tsp.localise.nms import soft_nms_many
 from tsp.progress import progress
 from tsp.training import checkpoint
+from tsp.training.checkpoint import config_hash
 from tsp.training.config import TrainerConfig
+from tsp.training.distributed import pick_device
 from tsp.training.fit import LossTerm, fit
 from tsp.training.seeds import seed_everything
+from tsp.types import Video
 
 log = logging.getLogger(__name__)
-EPS = 1e-6
 Floats = NDArray[np.float64]
+PRODUCER = f"tsp {__version__} localise.gtad"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,10 @@ class Config:
     """Factor of the regression loss."""
     classification_weight: float = 1.0
     """Factor of the classification loss."""
+    class_count_extra: int = 0
+    """Added to the counts of positive and of negative cells in their loss: 0 for ActivityNet, 10 for THUMOS14."""
+    boundary_filter: bool = True
+    """Segments run between peaks of the boundary scores (ActivityNet), or between any two snippets (THUMOS14)."""
     end_at_border: bool = False
     """Also propose segments that end with the last snippet; the released code does not."""
     nms_divisor: float = 0.8
@@ -109,6 +116,17 @@ class Config:
     """Video-level classes that every segment is given."""
     trainer: GtadTrainer = field(default_factory=GtadTrainer)
     """Epochs, batch, optimiser, schedule."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no grid or grouped convolution has."""
+        if not 1 <= self.durations <= self.length or self.length < 3:
+            raise ValueError(f"durations {self.durations} and length {self.length}: expected 1 <= durations <= length")
+        if self.inner_samples < 1 or self.context_samples < 0:
+            raise ValueError("inner_samples must be at least 1, context_samples at least 0")
+        if not 1 <= self.neighbours <= self.length:
+            raise ValueError(f"neighbours {self.neighbours}: expected 1 to length {self.length}")
+        if self.hidden_1d % self.stem_groups or self.gcn_width % self.gcn_groups:
+            raise ValueError("hidden_1d must be a multiple of stem_groups, gcn_width of gcn_groups")
 
     @property
     def grid(self) -> Grid:
@@ -129,21 +147,6 @@ def gather(x: Tensor, index: Tensor) -> Tensor:
     batch, length, k = index.shape
     flat = index.reshape(batch, 1, length * k).expand(-1, x.shape[1], -1)
     return x.gather(2, flat).view(batch, x.shape[1], length, k)
-
-
-def check_channels(channels: int, config: Config) -> None:
-    """Refuse widths that the grouped convolutions cannot split.
-
-    Raises:
-        TspError: naming both numbers.
-    """
-    for name, value, groups in (
-        ("feature channels", channels, config.stem_groups),
-        ("hidden_1d", config.hidden_1d, config.stem_groups),
-        ("gcn_width", config.gcn_width, config.gcn_groups),
-    ):
-        if value % groups:
-            raise TspError(f"G-TAD: {name} {value} is no multiple of its {groups} groups")
 
 
 class GCNeXt(nn.Module):
@@ -185,7 +188,8 @@ class Gtad(nn.Module):
 
     def __init__(self, channels: int, config: Config) -> None:
         super().__init__()
-        check_channels(channels, config)
+        if channels % config.stem_groups:
+            raise TspError(f"G-TAD: {channels} feature channels are no multiple of stem_groups {config.stem_groups}")
         c, self.config = config, config
         block = (c.hidden_1d, c.gcn_width, c.gcn_groups, c.neighbours)
         self.stem = nn.Sequential(nn.Conv1d(channels, c.hidden_1d, 3, padding=1, groups=c.stem_groups), nn.ReLU())
@@ -194,58 +198,51 @@ class Gtad(nn.Module):
         self.end = nn.Sequential(GCNeXt(*block), nn.Conv1d(c.hidden_1d, 1, 1), nn.Sigmoid())
         self.mix = nn.Conv2d(c.hidden_1d * (c.inner_samples + c.context_samples), c.hidden_3d, 1)
         pad = c.map_kernel // 2
-        self.map = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv2d(c.hidden_3d, c.hidden_2d, 1),
-            nn.ReLU(),
-            nn.Conv2d(c.hidden_2d, c.hidden_2d, c.map_kernel, padding=pad),
-            nn.ReLU(),
-            nn.Conv2d(c.hidden_2d, c.hidden_2d, c.map_kernel, padding=pad),
-            nn.ReLU(),
-            nn.Conv2d(c.hidden_2d, 2, 1),
-            nn.Sigmoid(),
+        self.map = nn.ModuleList(
+            [
+                nn.Conv2d(c.hidden_3d, c.hidden_2d, 1),
+                nn.Conv2d(c.hidden_2d, c.hidden_2d, c.map_kernel, padding=pad),
+                nn.Conv2d(c.hidden_2d, c.hidden_2d, c.map_kernel, padding=pad),
+                nn.Conv2d(c.hidden_2d, 2, 1),
+            ]
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features `[B, C, T]` to the map `[B, 2, D, T]` (regression, classification), starts and ends `[B, T]`."""
-        grid = self.config.grid
+        """Boundary scores and the map.
+
+        Args:
+            x: features `[B, C, T]`.
+
+        Returns:
+            Map `[B, 2, D, T]` (trained by regression, by classification), starts `[B, T]`, ends `[B, T]`.
+        """
         base = self.block1(self.stem(x))
         feat = self.block2(base)
         context = gather(feat, neighbours(feat, self.config.neighbours)).mean(-1)
-        cells = align_and_mix(feat, context, self.mix.weight, self.mix.bias, grid)
+        assert self.mix.bias is not None
+        cells = torch.relu(align_and_mix(feat, context, self.mix.weight, self.mix.bias, self.config.grid))
+        return self._scores(cells), self.start(base)[:, 0], self.end(base)[:, 0]
+
+    def _scores(self, cells: Tensor) -> Tensor:
+        """`[B, cells + 1, O]` to `[B, 2, D, T]`."""
+        grid = self.config.grid
+        first, *middle, last = self.map.children()
+        cells = torch.relu(_pointwise(first, cells))
         if self.config.map_kernel == 1:
             # Nothing crosses from cell to cell: the invalid half of the map need not be computed.
-            found = to_map(self.map(cells[:, :, None])[:, :, 0], grid)
-        else:
-            found = self.map(to_map(cells, grid))
-        return found, self.start(base)[:, 0], self.end(base)[:, 0]
+            for layer in middle:
+                cells = torch.relu(_pointwise(layer, cells))
+            return to_map(_pointwise(last, cells).sigmoid(), grid)
+        image = to_map(cells, grid)
+        for layer in middle:
+            image = torch.relu(layer(image))
+        return torch.sigmoid(last(image))
 
 
-def balanced(p: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    """Weighted binary cross entropy: minus half the mean of log p over the positives and of log(1 - p) over the rest.
-
-    A side without members adds 0 (the released formula gives NaN).
-    """
-    total = p.new_zeros(())
-    for member, log_p in ((positive, torch.log(p + EPS)), (negative, torch.log(1 - p + EPS))):
-        total = total - 0.5 * (log_p * member).sum() / member.sum().clamp(min=1)
-    return total
-
-
-def regression_loss(p: Tensor, iou: Tensor) -> Tensor:
-    """Half the mean squared error over cells drawn so that high, middle and low tIoU weigh the same.
-
-    Args:
-        p: `[B, D, T]` predictions.
-        iou: `[B, D, T]` targets, 0 for invalid cells.
-    """
-    high, middle, low = iou > 0.7, (iou > 0.3) & (iou <= 0.7), (iou > 0) & (iou <= 0.3)
-    weight = high.to(p.dtype)
-    for cells in (middle, low):
-        share = high.sum() / cells.sum().clamp(min=1)
-        drawn = torch.rand(p.shape, device=p.device) * cells > 1 - share
-        weight = weight + (drawn & cells)
-    return 0.5 * (weight * (p - iou) ** 2).sum() / weight.sum().clamp(min=1)
+def _pointwise(layer: nn.Module, cells: Tensor) -> Tensor:
+    """A 1x1 convolution on channels-last cells."""
+    weight, bias = layer.parameters()
+    return nn.functional.linear(cells, weight.flatten(1), bias)
 
 
 class GtadTask:
@@ -254,8 +251,8 @@ class GtadTask:
     metric = "loss"
     higher_is_better = False
 
-    def __init__(self, model: Gtad, config: Config) -> None:
-        self.model, self.config = model, config
+    def __init__(self, model: Gtad, config: Config, fingerprint: str = "") -> None:
+        self.model, self.config, self.fingerprint = model, config, fingerprint
         self.valid = torch.from_numpy(valid_cells(config.length, config.durations))
 
     def param_groups(self) -> list[dict[str, Any]]:
@@ -264,7 +261,8 @@ class GtadTask:
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Node, regression and classification loss of a batch (gtad.md 5)."""
-        found, start, end = self.model(batch["features"])
+        # Sums of ten thousand cells need single precision.
+        found, start, end = (part.float() for part in self.model(batch["features"]))
         iou, valid = batch["iou"], self.valid.to(found.device)
         node = found.new_zeros(())
         for p, target in ((start, batch["start"]), (end, batch["end"])):
@@ -274,7 +272,7 @@ class GtadTask:
         return {
             "node": node,
             "regression": regression_loss(found[:, 0], iou),
-            "classification": balanced(found[:, 1], positive, negative),
+            "classification": balanced(found[:, 1], positive, negative, extra=self.config.class_count_extra),
         }
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, LossTerm]:
@@ -294,28 +292,32 @@ class GtadTask:
         return {name: value / n for name, value in sums.items()}
 
 
-class Targets(Dataset[dict[str, Tensor]]):
-    """Features and training targets of a subset, made once."""
-
-    def __init__(self, subset: Subset, config: Config) -> None:
-        self.features = torch.from_numpy(subset.features)
-        maps = [targets(normalised_segments(video, config.time_base), config) for video in subset.videos]
-        self.targets = {name: torch.stack([m[name] for m in maps]) for name in maps[0]}
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"features": self.features[index], **{name: rows[index] for name, rows in self.targets.items()}}
+def examples(subset: Subset, config: Config) -> Rows:
+    """Features and targets of a subset, in memory."""
+    unstated = sum(not has_feature_frames(video) for video in subset.videos)
+    if config.time_base == "feature_frames" and unstated:
+        log.info("%d of %d videos state no feature_frame: their duration is used", unstated, len(subset.videos))
+    maps = [targets(normalised_segments(video, config.time_base), config) for video in subset.videos]
+    stacked = {name: torch.stack([m[name] for m in maps]) for name in maps[0]}
+    return Rows({"features": torch.from_numpy(subset.features), **stacked})
 
 
 def targets(segments: Floats, config: Config) -> dict[str, Tensor]:
-    """`iou` `[D, T]`, `start` and `end` `[T]` float32, of segments `[N, 2]` in units of the video (gtad.md 3)."""
-    made = {
-        "iou": iou_map(segments, config.length, config.durations),
-        "start": boundary_map(segments[:, 0], config.length, cell_end=config.node_cell_end),
-        "end": boundary_map(segments[:, 1], config.length, cell_end=config.node_cell_end),
-    }
+    """What the network should find.
+
+    Args:
+        segments: `[N, 2]` in units of the video's length.
+        config: sizes, node cells.
+
+    Returns:
+        `iou` `[D, T]`, `start` and `end` `[T]`, float32, as they are compared with the thresholds.
+
+    Paper: G-TAD section 3.4 (labels).
+    """
+    length = config.length
+    made = {"iou": iou_map(segments, length, config.durations)}
+    for name, points in (("start", segments[:, 0]), ("end", segments[:, 1])):
+        made[name] = boundary_map(points, length, cell_end=config.node_cell_end)
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in made.items()}
 
 
@@ -334,14 +336,23 @@ def train(
     """See `method.Method.train`."""
     files = {"train": train_features, "valid": valid_features}
     read = {name: _read(config, path, annotations, subsets[name]) for name, path in files.items()}
+    for name, subset in read.items():
+        if not any(video.segments for video in subset.videos):
+            raise TspError(f"{annotations}: subset {subsets[name]!r} has features but no annotated action")
     seed_everything(seed)
     model = Gtad(read["train"].features.shape[1], config)
-    data = {name: Targets(subset, config) for name, subset in read.items()}
+    facts = {
+        "config": asdict(config),
+        "seed": seed,
+        "inputs": {path.name: sha256(path) for path in (train_features, valid_features, annotations)},
+    }
+    task = GtadTask(model, config, fingerprint=config_hash(config.trainer, **facts))
+    data = {name: examples(subset, config) for name, subset in read.items()}
     trainer = replace(config.trainer, seed=seed)
-    result = fit(GtadTask(model, config), data["train"], data["valid"], trainer, work, device=device)
+    result = fit(task, data["train"], data["valid"], trainer, work, device=device)
     with atomic(weights.with_name(checkpoint.LOG)) as temporary:
         temporary.write_bytes((work / checkpoint.LOG).read_bytes())
-    save_encoder(weights, result.state, {"config": asdict(config), "seed": seed, "epochs": result.history})
+    save_encoder(weights, result.state, {**facts, "best_epoch": result.best_epoch, "epochs": result.history})
     checkpoint.clear(work)
 
 
@@ -360,14 +371,15 @@ def infer(
     output: Path,
     device: str | None = None,
 ) -> None:
-    """See `method.Method.infer`: per video `map` `[2, D, T]`, `start` and `end` `[T]`, float32."""
+    """See `method.Method.infer`: per video a group with `map` `[2, D, T]`, `start` and `end` `[T]`, float32."""
     data = _read(config, features, annotations, subset)
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    target = pick_device(device)
     model = Gtad(data.features.shape[1], config)
     load_strict(model, load_state(weights), weights)
     model.eval().to(target)
     size = config.trainer.batch_size
     with atomic(output) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(producer=PRODUCER, weights_sha256=sha256(weights), features_sha256=sha256(features))
         for at in progress(range(0, len(data.videos), size), desc="infer", unit="batch"):
             batch = torch.from_numpy(data.features[at : at + size]).to(target)
             found = [part.float().cpu().numpy() for part in model(batch)]
@@ -378,26 +390,38 @@ def infer(
 
 
 def post_process(config: Config, *, raw: Path, annotations: Path, subset: str, labels: Path, output: Path) -> None:
-    """See `method.Method.post_process`: candidates, Soft-NMS, the best video-level classes (gtad.md 7.1)."""
+    """See `method.Method.post_process`.
+
+    Paper: G-TAD section 4 (inference). The score of a detection is regression x classification, decayed, x the
+        video's class score.
+    """
     scores = read_video_scores(labels)
+    videos, candidates = [], []
+    for video, maps in progress(_raw(raw, annotations, subset), desc="candidates", unit="video"):
+        videos.append(video)
+        candidates.append(proposals(maps["map"], maps["start"], maps["end"], config))
     results = {}
-    for video, maps in progress(_raw(raw, annotations, subset), desc="post-process", unit="video"):
-        segments, found = proposals(maps["map"], maps["start"], maps["end"], config)
-        segments, found = soft_nms(segments, found, divisor=config.nms_divisor, keep=config.nms_keep)
+    kept = soft_nms_many(candidates, divisor=config.nms_divisor, keep=config.nms_keep)
+    for video, (segments, found) in zip(videos, kept, strict=True):
         seconds = np.clip(segments, 0.0, 1.0) * duration_s(video)
         results[video.name] = [
-            {"label": label, "score": float(score * share), "segment": segment.tolist()}
+            {"label": label, "score": score, "segment": segment}
             for label, share in scores.best(video.name, config.classes)
-            for segment, score in zip(seconds, found, strict=True)
+            for segment, score in zip(seconds.tolist(), (found * share).tolist(), strict=True)
         ]
-    write_predictions(output, results, version="G-TAD")
+    log.info("%d detections in %d videos", sum(map(len, results.values())), len(results))
+    facts = {"producer": PRODUCER, "raw_sha256": sha256(raw), "labels_sha256": sha256(labels)}
+    write_predictions(output, results, version="G-TAD", external_data={"used": True, "details": facts})
 
 
-def _raw(path: Path, annotations: Path, subset: str) -> Iterator[tuple[Any, dict[str, Floats]]]:
-    with h5py.File(path, "r") as file:
-        for video in read_annotations(annotations):
-            if video.subset == subset and video.name in file:
-                yield video, {name: np.asarray(rows[()], np.float64) for name, rows in file[video.name].items()}
+def _raw(path: Path, annotations: Path, subset: str) -> Iterator[tuple[Video, dict[str, Floats]]]:
+    try:
+        with h5py.File(path, "r") as file:
+            for video in read_annotations(annotations):
+                if video.subset == subset and video.name in file:
+                    yield video, {name: np.asarray(rows[()], np.float64) for name, rows in file[video.name].items()}
+    except OSError as error:
+        raise TspError(f"{path}: damaged raw predictions ({error}); run the inference again") from error
 
 
 def proposals(found: Floats, start: Floats, end: Floats, config: Config) -> tuple[Floats, Floats]:
@@ -413,18 +437,14 @@ def proposals(found: Floats, start: Floats, end: Floats, config: Config) -> tupl
         `[N, 2]` in units of the video's length, and `[N]` = classification x regression.
     """
     length = config.length
-    is_start, is_end = peaks(start), np.append(peaks(end), config.end_at_border)
-    is_start[0], is_start[-1] = True, False
-    is_end[0], is_end[length - 1] = False, True
     d, s = np.nonzero(valid_cells(length, config.durations))
     stop = s + d + 1
-    kept = is_start[s] & is_end[stop]
-    s, d, stop = s[kept], d[kept], stop[kept]
+    if config.boundary_filter:
+        is_start, is_end = peaks(start), np.append(peaks(end), True)
+        is_start[0] = is_end[length - 1] = True
+        kept = is_start[s] & is_end[stop]
+        d, s, stop = d[kept], s[kept], stop[kept]
+    if not config.end_at_border:
+        inside = stop < length
+        d, s, stop = d[inside], s[inside], stop[inside]
     return np.stack([s, stop], axis=1) / length, found[1, d, s] * found[0, d, s]
-
-
-def peaks(scores: Floats) -> NDArray[np.bool_]:
-    """`[T]`: above both neighbours, or above half the maximum; the two ends are False."""
-    inner = (scores[1:-1] > scores[:-2]) & (scores[1:-1] > scores[2:])
-    inner |= scores[1:-1] > 0.5 * scores.max()
-    return np.concatenate([[False], inner, [False]])

@@ -1,12 +1,21 @@
-"""Non-maximum suppression of scored segments."""
+"""Non-maximum suppression of scored segments.
+
+V videos, N candidates of a video. The formulas are written as the released loops write them, so that every score has
+the same bits.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Scored = tuple[Floats, Floats]
+# Candidates handled in lockstep: enough to amortise a call, few enough to stay in the cache.
+LOCKSTEP = 8192
 
 
-def soft_nms(segments: Floats, scores: Floats, *, divisor: float, keep: int) -> tuple[Floats, Floats]:
+def soft_nms(segments: Floats, scores: Floats, *, divisor: float, keep: int) -> Scored:
     """Gaussian Soft-NMS: emit the best segment, decay the others by exp(-tIoU^2 / divisor), repeat.
 
     Stops when `keep` are emitted, one candidate is left, or the best score is 0. The last candidate is never
@@ -23,22 +32,64 @@ def soft_nms(segments: Floats, scores: Floats, *, divisor: float, keep: int) -> 
 
     Paper: G-TAD section 4 (inference).
     """
-    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
-    start, end = np.asarray(segments, dtype=np.float64)[order].T
-    left = np.asarray(scores, dtype=np.float64)[order]
-    rows: list[int] = []
-    found: list[float] = []
-    while len(left) - len(rows) > 1 and len(rows) < keep:
-        best = int(np.argmax(left))
-        score = float(left[best])
-        if score <= 0:
+    return soft_nms_many([(segments, scores)], divisor=divisor, keep=keep)[0]
+
+
+def soft_nms_many(videos: Sequence[Scored], *, divisor: float, keep: int) -> list[Scored]:
+    """`soft_nms` of every video, several videos at a time.
+
+    Args:
+        videos: `V` pairs of segments `[N, 2]` and scores `[N]`.
+        divisor, keep: as `soft_nms`.
+
+    Returns:
+        `V` pairs, in order.
+    """
+    results: list[Scored] = [(np.zeros((0, 2)), np.zeros(0))] * len(videos)
+    # Videos of similar size share a rectangle.
+    order = sorted(range(len(videos)), key=lambda v: len(videos[v][1]))
+    while order:
+        rows = max(1, LOCKSTEP // max(1, len(videos[order[-1]][1])))
+        group, order = order[-rows:], order[:-rows]
+        for v, result in zip(group, _lockstep([videos[v] for v in group], divisor, keep), strict=True):
+            results[v] = result
+    return results
+
+
+def _lockstep(videos: list[Scored], divisor: float, keep: int) -> list[Scored]:
+    counts = np.array([len(scores) for _, scores in videos])
+    shape = (len(videos), max(1, int(counts.max())))
+    start, end, left = np.zeros(shape), np.zeros(shape), np.full(shape, -1.0)
+    for v, (segments, scores) in enumerate(videos):
+        order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+        start[v, : counts[v]], end[v, : counts[v]] = np.asarray(segments, dtype=np.float64)[order].T
+        left[v, : counts[v]] = scores[order]
+    # Emitted and missing candidates: negative, which no decay makes positive.
+    every, emitted = np.arange(len(videos)), []
+    for step in range(min(keep, shape[1] - 1)):
+        best = left.argmax(1)
+        score = left[every, best]
+        going = (score > 0) & (counts - step > 1)
+        if not going.any():
             break
-        rows.append(best)
-        found.append(score)
-        overlap = np.minimum(end, end[best]) - np.maximum(start, start[best])
-        hull = np.maximum(end, end[best]) - np.minimum(start, start[best])
-        near = overlap > 0
-        share = overlap[near] / hull[near]
-        left[near] *= np.exp(-(share * share) / divisor)
-        left[best] = -1.0
-    return np.stack([start[rows], end[rows]], axis=1), np.array(found)
+        emitted.append((np.where(going, best, -1), score))
+        left[every, best] = -1.0
+        _decay(left, start, end, best, divisor)
+    picked = np.array([best for best, _ in emitted], dtype=np.int64).reshape(-1, len(videos))
+    scored = np.array([score for _, score in emitted]).reshape(-1, len(videos))
+    return [
+        (np.stack([start[v, picked[:n, v]], end[v, picked[:n, v]]], axis=1), scored[:n, v].copy())
+        for v, n in enumerate((picked >= 0).sum(0))
+    ]
+
+
+def _decay(left: Floats, start: Floats, end: Floats, best: NDArray[np.int64], divisor: float) -> None:
+    first = np.take_along_axis(start, best[:, None], 1)
+    last = np.take_along_axis(end, best[:, None], 1)
+    overlap = np.minimum(end, last)
+    overlap -= np.maximum(start, first)
+    rows, columns = np.nonzero(overlap > 0)
+    near = (rows, columns)
+    hull = np.maximum(end[near], last[rows, 0]) - np.minimum(start[near], first[rows, 0])
+    share = overlap[near] / hull
+    left[near] *= np.exp(-(share * share) / divisor)
