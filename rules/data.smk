@@ -16,21 +16,21 @@ rule render:
     """Render the videos of a generated data set (docs/miniature.md)."""
     output:
         "results/{generated}/origin/annotations.json",
-    wildcard_constraints:
-        generated=one_of(name for name, d in SETTINGS.datasets.items() if d.generate is not None),
-    params:
-        config=generated,
-        code=code_version("tsp.datasets.synthetic"),
     log:
         "logs/render/{generated}.log",
     benchmark:
         "logs/render/{generated}.tsv"
+    wildcard_constraints:
+        generated=one_of(name for name, d in SETTINGS.datasets.items() if d.generate is not None),
+    conda:
+        "../envs/tsp.yaml"
     threads: 2
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../envs/tsp.yaml"
+    params:
+        config=generated,
+        code=code_version("tsp.datasets.synthetic"),
     script:
         "../workflow/scripts/render.py"
 
@@ -41,15 +41,15 @@ rule annotations:
         raw=raw_annotations,
     output:
         "results/{dataset}/annotations.json",
-    params:
-        dataset=listing_params,
-        code=code_version("tsp.datasets.listing"),
     log:
         "logs/annotations/{dataset}.log",
     benchmark:
         "logs/annotations/{dataset}.tsv"
     conda:
         "../envs/tsp.yaml"
+    params:
+        dataset=listing_params,
+        code=code_version("tsp.datasets.listing"),
     script:
         "../workflow/scripts/annotations.py"
 
@@ -60,15 +60,15 @@ rule video_list:
         annotations="results/{dataset}/annotations.json",
     output:
         "results/{dataset}/list/{subset}.csv",
-    params:
-        official=official_subset,
-        code=code_version("tsp.datasets.listing"),
     log:
         "logs/video_list/{dataset}-{subset}.log",
     benchmark:
         "logs/video_list/{dataset}-{subset}.tsv"
     conda:
         "../envs/tsp.yaml"
+    params:
+        official=official_subset,
+        code=code_version("tsp.datasets.listing"),
     script:
         "../workflow/scripts/video_list.py"
 
@@ -79,21 +79,21 @@ rule download:
         videos="results/{dataset}/list/{subset}.csv",
     output:
         "results/{dataset}/download/{subset}.{shard}.csv",
+    log:
+        "logs/download/{dataset}-{subset}-{shard}.log",
+    benchmark:
+        "logs/download/{dataset}-{subset}-{shard}.tsv"
+    conda:
+        "../envs/download.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=600,
     params:
         shard=shard_params,
         config=asdict(SETTINGS.download),
         store="results/{dataset}/raw/{subset}",
         code=code_version("tsp.video.download"),
-    log:
-        "logs/download/{dataset}-{subset}-{shard}.log",
-    benchmark:
-        "logs/download/{dataset}-{subset}-{shard}.tsv"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=600,
-    conda:
-        "../envs/download.yaml"
     script:
         "../workflow/scripts/download.py"
 
@@ -104,21 +104,21 @@ rule standardise:
         manifest="results/{dataset}/download/{subset}.{shard}.csv",
     output:
         "results/{dataset}/standardise/{subset}.{shard}.csv",
+    log:
+        "logs/standardise/{dataset}-{subset}-{shard}.log",
+    benchmark:
+        "logs/standardise/{dataset}-{subset}-{shard}.tsv"
+    conda:
+        "../envs/tsp.yaml"
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=480,
     params:
         config=standardise_params,
         raw="results/{dataset}/raw/{subset}",
         store="results/{dataset}/videos/{subset}",
         code=code_version("tsp.video.standardise"),
-    log:
-        "logs/standardise/{dataset}-{subset}-{shard}.log",
-    benchmark:
-        "logs/standardise/{dataset}-{subset}-{shard}.tsv"
-    threads: 4
-    resources:
-        mem_mb=4000,
-        runtime=480,
-    conda:
-        "../envs/tsp.yaml"
     script:
         "../workflow/scripts/standardise.py"
 
@@ -129,19 +129,19 @@ rule probe:
         manifest="results/{dataset}/standardise/{subset}.{shard}.csv",
     output:
         "results/{dataset}/probe/{subset}.{shard}.csv",
-    params:
-        store="results/{dataset}/videos/{subset}",
-        code=code_version("tsp.video.probe"),
     log:
         "logs/probe/{dataset}-{subset}-{shard}.log",
     benchmark:
         "logs/probe/{dataset}-{subset}-{shard}.tsv"
+    conda:
+        "../envs/tsp.yaml"
     threads: 2
     resources:
         mem_mb=1000,
         runtime=60,
-    conda:
-        "../envs/tsp.yaml"
+    params:
+        store="results/{dataset}/videos/{subset}",
+        code=code_version("tsp.video.probe"),
     script:
         "../workflow/scripts/probe.py"
 
@@ -157,15 +157,15 @@ rule metadata:
             category="Videos",
             labels={"data set": "{dataset}", "subset": "{subset}"},
         ),
-    params:
-        max_failed=max_failed,
-        code=code_version("tsp.video.probe"),
     log:
         "logs/metadata/{dataset}-{subset}.log",
     benchmark:
         "logs/metadata/{dataset}-{subset}.tsv"
     conda:
         "../envs/tsp.yaml"
+    params:
+        max_failed=max_failed,
+        code=code_version("tsp.video.probe"),
     script:
         "../workflow/scripts/metadata.py"
 
@@ -177,15 +177,15 @@ rule segments:
         metadata="results/{dataset}/metadata/{subset}.csv",
     output:
         "results/{dataset}/segments/{subset}.csv",
-    params:
-        official=official_subset,
-        background=background_params,
-        code=code_version("tsp.datasets.ground_truth"),
     log:
         "logs/segments/{dataset}-{subset}.log",
     benchmark:
         "logs/segments/{dataset}-{subset}.tsv"
     conda:
         "../envs/tsp.yaml"
+    params:
+        official=official_subset,
+        background=background_params,
+        code=code_version("tsp.datasets.ground_truth"),
     script:
         "../workflow/scripts/segments.py"

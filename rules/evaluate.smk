@@ -12,15 +12,15 @@ rule evaluate_detection:
         annotations=experiment_annotations,
     output:
         "results/experiments/{experiment}/{run}/seed{seed}/scores.json",
-    params:
-        subsets=experiment_subsets,
-        tious=experiment_tious,
-        code=code_version("tsp.evaluation.detection"),
     log:
         "logs/evaluate_detection/{experiment}-{run}-{seed}.log",
     benchmark:
         "logs/evaluate_detection/{experiment}-{run}-{seed}.tsv"
     conda:
         "../envs/tsp.yaml"
+    params:
+        subsets=experiment_subsets,
+        tious=experiment_tious,
+        code=code_version("tsp.evaluation.detection"),
     script:
         "../workflow/scripts/evaluate_detection.py"

@@ -13,23 +13,23 @@ rule extract_features:
         config="results/pretrain/{run}/config.yaml",
     output:
         temp("results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5"),
+    log:
+        "logs/extract_features/{run}-{stride}-{dataset}-{subset}-{shard}.log",
+    benchmark:
+        "logs/extract_features/{run}-{stride}-{dataset}-{subset}-{shard}.tsv"
+    conda:
+        "../envs/tsp.yaml"
+    threads: threads(6)
+    resources:
+        gpu=GPUS,
+        mem_mb=memory(16000),
+        runtime=240,
     params:
         shard=shard_params,
         videos="results/{dataset}/videos/{subset}",
         work="results/features/{run}/stride{stride}/work/{dataset}-{subset}",
         config=asdict(SETTINGS.extract),
         code=code_version("tsp.features.extract"),
-    log:
-        "logs/extract_features/{run}-{stride}-{dataset}-{subset}-{shard}.log",
-    benchmark:
-        "logs/extract_features/{run}-{stride}-{dataset}-{subset}-{shard}.tsv"
-    threads: threads(6)
-    resources:
-        gpu=GPUS,
-        mem_mb=memory(16000),
-        runtime=240,
-    conda:
-        "../envs/tsp.yaml"
     script:
         "../workflow/scripts/extract_features.py"
 
@@ -40,14 +40,14 @@ rule merge_features:
         shards=shards("results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5"),
     output:
         "results/features/{run}/stride{stride}/{dataset}-{subset}.h5",
-    params:
-        code=code_version("tsp.io.features"),
     log:
         "logs/merge_features/{run}-{stride}-{dataset}-{subset}.log",
     benchmark:
         "logs/merge_features/{run}-{stride}-{dataset}-{subset}.tsv"
     conda:
         "../envs/tsp.yaml"
+    params:
+        code=code_version("tsp.io.features"),
     script:
         "../workflow/scripts/merge_features.py"
 
@@ -60,14 +60,14 @@ rule video_scores:
         annotations="results/{dataset}/annotations.json",
     output:
         "results/labels/{run}/stride{stride}/{dataset}-{subset}.json",
-    params:
-        labels=run_labels,
-        code=code_version("tsp.localise.labels"),
     log:
         "logs/video_scores/{run}-{stride}-{dataset}-{subset}.log",
     benchmark:
         "logs/video_scores/{run}-{stride}-{dataset}-{subset}.tsv"
     conda:
         "../envs/tsp.yaml"
+    params:
+        labels=run_labels,
+        code=code_version("tsp.localise.labels"),
     script:
         "../workflow/scripts/video_scores.py"

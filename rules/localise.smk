@@ -13,8 +13,6 @@ rule resolve_experiment:
     """The complete configuration of an experiment, checked before any training."""
     output:
         "results/experiments/{experiment}/config.yaml",
-    params:
-        entry=experiment_params,
     log:
         "logs/resolve_experiment/{experiment}.log",
     benchmark:
@@ -22,6 +20,8 @@ rule resolve_experiment:
     priority: 100
     conda:
         "../envs/tsp.yaml"
+    params:
+        entry=experiment_params,
     script:
         "../workflow/scripts/resolve_experiment.py"
 
@@ -36,21 +36,21 @@ rule train_localiser:
     output:
         weights="results/experiments/{experiment}/{run}/seed{seed}/weights.safetensors",
         log="results/experiments/{experiment}/{run}/seed{seed}/log.jsonl",
-    params:
-        subsets=experiment_subsets,
-        work="results/experiments/{experiment}/{run}/seed{seed}/work",
-        code=method_code,
     log:
         "logs/train_localiser/{experiment}-{run}-{seed}.log",
     benchmark:
         "logs/train_localiser/{experiment}-{run}-{seed}.tsv"
+    conda:
+        "../envs/tsp.yaml"
     threads: threads(4)
     resources:
         gpu=GPUS,
         mem_mb=memory(16000),
         runtime=480,
-    conda:
-        "../envs/tsp.yaml"
+    params:
+        subsets=experiment_subsets,
+        work="results/experiments/{experiment}/{run}/seed{seed}/work",
+        code=method_code,
     script:
         "../workflow/scripts/train_localiser.py"
 
@@ -64,20 +64,20 @@ rule infer_localiser:
         annotations=experiment_annotations,
     output:
         "results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
-    params:
-        subsets=experiment_subsets,
-        code=method_code,
     log:
         "logs/infer_localiser/{experiment}-{run}-{seed}.log",
     benchmark:
         "logs/infer_localiser/{experiment}-{run}-{seed}.tsv"
+    conda:
+        "../envs/tsp.yaml"
     threads: threads(4)
     resources:
         gpu=GPUS,
         mem_mb=memory(16000),
         runtime=120,
-    conda:
-        "../envs/tsp.yaml"
+    params:
+        subsets=experiment_subsets,
+        code=method_code,
     script:
         "../workflow/scripts/infer_localiser.py"
 
@@ -91,15 +91,15 @@ rule post_process:
         labels=experiment_labels,
     output:
         "results/experiments/{experiment}/{run}/seed{seed}/predictions.json",
-    params:
-        subsets=experiment_subsets,
-        code=method_code,
     log:
         "logs/post_process/{experiment}-{run}-{seed}.log",
     benchmark:
         "logs/post_process/{experiment}-{run}-{seed}.tsv"
-    threads: threads(4)
     conda:
         "../envs/tsp.yaml"
+    threads: threads(4)
+    params:
+        subsets=experiment_subsets,
+        code=method_code,
     script:
         "../workflow/scripts/post_process.py"

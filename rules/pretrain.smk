@@ -5,12 +5,11 @@ Gives: results/pretrain/<run>/{config.yaml, encoder.safetensors, encoder.json, l
 results/gvf/<dataset>/<start run>-<pool>.h5. State to resume from lies in the undeclared `work/`.
 """
 
+
 rule resolve_run:
     """The complete configuration of a run, checked before any training."""
     output:
         "results/pretrain/{run}/config.yaml",
-    params:
-        entry=run_params,
     log:
         "logs/resolve_run/{run}.log",
     benchmark:
@@ -18,6 +17,8 @@ rule resolve_run:
     priority: 100
     conda:
         "../envs/tsp.yaml"
+    params:
+        entry=run_params,
     script:
         "../workflow/scripts/resolve_run.py"
 
@@ -28,14 +29,14 @@ rule gvf:
         features=gvf_features,
     output:
         "results/gvf/{dataset}/{run}-{pool}.h5",
-    params:
-        code=code_version("tsp.pretrain.gvf"),
     log:
         "logs/gvf/{dataset}-{run}-{pool}.log",
     benchmark:
         "logs/gvf/{dataset}-{run}-{pool}.tsv"
     conda:
         "../envs/tsp.yaml"
+    params:
+        code=code_version("tsp.pretrain.gvf"),
     script:
         "../workflow/scripts/gvf.py"
 
@@ -53,22 +54,22 @@ rule pretrain:
         weights="results/pretrain/{run}/encoder.safetensors",
         facts="results/pretrain/{run}/encoder.json",
         log="results/pretrain/{run}/log.jsonl",
+    log:
+        "logs/pretrain/{run}.log",
+    benchmark:
+        "logs/pretrain/{run}.tsv"
+    conda:
+        "../envs/tsp.yaml"
+    threads: threads(8)
+    resources:
+        gpu=GPUS,
+        mem_mb=memory(32000),
+        runtime=2880,
     params:
         labels=run_labels,
         train_videos=subset_file("train", "results/{dataset}/videos/{subset}"),
         valid_videos=subset_file("valid", "results/{dataset}/videos/{subset}"),
         work="results/pretrain/{run}/work",
         code=pretrain_code,
-    log:
-        "logs/pretrain/{run}.log",
-    benchmark:
-        "logs/pretrain/{run}.tsv"
-    threads: threads(8)
-    resources:
-        gpu=GPUS,
-        mem_mb=memory(32000),
-        runtime=2880,
-    conda:
-        "../envs/tsp.yaml"
     script:
         "../workflow/scripts/pretrain.py"

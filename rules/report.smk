@@ -58,16 +58,16 @@ rule table:
             labels={"table": "{table}"},
             caption="../workflow/report/table.rst",
         ),
-    params:
-        entry=table_entry,
-        cells=cells_of,
-        code=code_version("tsp.report.tables"),
     log:
         "logs/table/{table}.log",
     benchmark:
         "logs/table/{table}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        entry=table_entry,
+        cells=cells_of,
+        code=code_version("tsp.report.tables"),
     script:
         "../workflow/scripts/table.py"
 
@@ -87,18 +87,18 @@ rule figures:
             labels={"table": "{table}"},
             caption="../workflow/report/figures.rst",
         ),
-    params:
-        entry=table_entry,
-        cells=cells_of,
-        subset=figure_subset,
-        folder="results/report/figures/{table}",
-        code=code_version("tsp.report.build"),
     log:
         "logs/figures/{table}.log",
     benchmark:
         "logs/figures/{table}.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        entry=table_entry,
+        cells=cells_of,
+        subset=figure_subset,
+        folder="results/report/figures/{table}",
+        code=code_version("tsp.report.build"),
     script:
         "../workflow/scripts/figures.py"
 
@@ -111,6 +111,10 @@ rule page:
         manifests=built_manifests,
     output:
         "results/report/index.html",
+    log:
+        "logs/page/page.log",
+    conda:
+        "../envs/report.yaml"
     params:
         tables=SETTINGS.build.tables,
         manifests=built_manifest_names,
@@ -118,9 +122,5 @@ rule page:
         repository=str(REPOSITORY),
         configuration=config,
         code=code_version("tsp.report.build"),
-    log:
-        "logs/page/page.log",
-    conda:
-        "../envs/report.yaml"
     script:
         "../workflow/scripts/page.py"
