@@ -17,7 +17,7 @@ min_version("9.20")
 ROOT = Path(workflow.basedir)
 # A fresh clone runs without an install; step environments hold dependencies only.
 sys.path.insert(0, str(ROOT / "src"))
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
+os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT / "src"), os.getenv("PYTHONPATH")]))}
 
 
 configfile: ROOT / "config/config.yaml"

@@ -25,6 +25,9 @@ def one_of(names):
 # Frames between the clips whose features are pooled; the paper's extraction default (tsp.md 8).
 GVF_STRIDE = 16
 
+# Figures of every table (src/tsp/report/build.py says what they show).
+FIGURES = ("seeds", "curves", "classes", "training", "timeline", "similarity")
+
 
 wildcard_constraints:
     dataset=one_of(SETTINGS.datasets),
@@ -74,6 +77,10 @@ def listing_params(wildcards):
 
 def official_subset(wildcards):
     return dataset(wildcards).subsets[wildcards.subset].official
+
+
+def generated(wildcards):
+    return SETTINGS.datasets[wildcards.generated].generate
 
 
 def shards_of(dataset, subset):
@@ -213,6 +220,48 @@ def cell_path(cell, name):
 
 def table_scores(wildcards):
     return [cell_path(cell, "scores.json") for cell in table_cells(wildcards.table)]
+
+
+def method_code(wildcards):
+    return code_version(SETTINGS.experiments[wildcards.experiment].method)
+
+
+def first_experiment(table):
+    return SETTINGS.tables[table].columns[0].experiment
+
+
+def figure_sources(kind):
+    """Files of a table's rows, in row order: the first seed's predictions, features, or pretraining logs."""
+
+    def paths(wildcards):
+        name = first_experiment(wildcards.table)
+        e = SETTINGS.experiments[name]
+        subset = SETTINGS.datasets[e.dataset].valid
+        pattern = {
+            "predictions": f"results/experiments/{name}/{{run}}/seed{e.seeds[0]}/predictions.json",
+            "features": f"results/features/{{run}}/stride{e.stride}/{e.dataset}-{subset}.h5",
+            "logs": "results/pretrain/{run}/log.jsonl",
+        }[kind]
+        return [pattern.format(run=row.run) for row in SETTINGS.tables[wildcards.table].rows]
+
+    return paths
+
+
+def figure_annotations(wildcards):
+    return f"results/{SETTINGS.experiments[first_experiment(wildcards.table)].dataset}/annotations.json"
+
+
+def figure_subset(wildcards):
+    d = SETTINGS.datasets[SETTINGS.experiments[first_experiment(wildcards.table)].dataset]
+    return d.subsets[d.valid].official
+
+
+def table_entry(wildcards):
+    return config["tables"][wildcards.table]
+
+
+def cells_of(wildcards):
+    return table_cells(wildcards.table)
 
 
 def built_cells():

@@ -8,10 +8,6 @@ row per video.
 """
 
 
-def generated(wildcards):
-    return SETTINGS.datasets[wildcards.generated].generate
-
-
 rule render:
     """Render the videos of a generated data set (docs/miniature.md)."""
     output:

@@ -5,10 +5,6 @@ Gives: results/experiments/<experiment>/<run>/seed<k>/{weights.safetensors, log.
 """
 
 
-def method_code(wildcards):
-    return code_version(SETTINGS.experiments[wildcards.experiment].method)
-
-
 rule resolve_experiment:
     """The complete configuration of an experiment, checked before any training."""
     output:

@@ -4,46 +4,6 @@ Needs: scores.json of every cell of a table, predictions, features, logs.
 Gives: results/tables/<table>.{csv,md,html}, results/report/figures/<table>/, results/report/index.html.
 """
 
-FIGURES = ("seeds", "curves", "classes", "training", "timeline", "similarity")
-
-
-def first_experiment(table):
-    return SETTINGS.tables[table].columns[0].experiment
-
-
-def figure_sources(kind):
-    """Files of a table's rows, in row order: the first seed's predictions, features, or pretraining logs."""
-
-    def paths(wildcards):
-        name = first_experiment(wildcards.table)
-        e = SETTINGS.experiments[name]
-        subset = SETTINGS.datasets[e.dataset].valid
-        pattern = {
-            "predictions": f"results/experiments/{name}/{{run}}/seed{e.seeds[0]}/predictions.json",
-            "features": f"results/features/{{run}}/stride{e.stride}/{e.dataset}-{subset}.h5",
-            "logs": "results/pretrain/{run}/log.jsonl",
-        }[kind]
-        return [pattern.format(run=row.run) for row in SETTINGS.tables[wildcards.table].rows]
-
-    return paths
-
-
-def figure_annotations(wildcards):
-    return f"results/{SETTINGS.experiments[first_experiment(wildcards.table)].dataset}/annotations.json"
-
-
-def figure_subset(wildcards):
-    d = SETTINGS.datasets[SETTINGS.experiments[first_experiment(wildcards.table)].dataset]
-    return d.subsets[d.valid].official
-
-
-def table_entry(wildcards):
-    return config["tables"][wildcards.table]
-
-
-def cells_of(wildcards):
-    return table_cells(wildcards.table)
-
 
 rule table:
     """Ours, published, difference, seeds and spread; a dash where nothing was run."""
