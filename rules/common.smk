@@ -147,6 +147,11 @@ def run_weights(wildcards):
     return f"results/released/{wildcards.run}.pth" if run.weights else []
 
 
+def weights_source(wildcards):
+    weights = run_of(wildcards).weights
+    return {"url": weights.url, "path": weights.path, "digest": weights.sha256}
+
+
 def run_labels(wildcards):
     run = run_of(wildcards)
     return labels_of(SETTINGS.datasets[run.dataset]) if run.dataset else []

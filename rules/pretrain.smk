@@ -41,6 +41,24 @@ rule gvf:
         "../workflow/scripts/gvf.py"
 
 
+rule fetch_weights:
+    """Released weights by address and checksum, or a local copy (tsp.md 5.4, 9.3)."""
+    output:
+        "results/released/{run}.pth",
+    log:
+        "logs/fetch_weights/{run}.log",
+    benchmark:
+        "logs/fetch_weights/{run}.tsv"
+    wildcard_constraints:
+        run=one_of(name for name, run in SETTINGS.runs.items() if run.weights),
+    conda:
+        "../envs/tsp.yaml"
+    params:
+        source=weights_source,
+    script:
+        "../workflow/scripts/fetch_weights.py"
+
+
 rule pretrain:
     """Train an encoder with the TSP or TAC heads (tsp.md 3-7), or convert released weights."""
     input:

@@ -4,12 +4,9 @@ import logging
 import os
 import shutil
 import tempfile
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ import pandas as pd
 
 from tsp.errors import TspError
 from tsp.io.files import sha256
+from tsp.io.http import GONE, PART, PASSING, FetchError, fetch_file, with_retries
 from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_table, write_table
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
@@ -24,20 +22,7 @@ from tsp.video.config import DownloadConfig
 from tsp.video.shards import shard_rows
 
 log = logging.getLogger(__name__)
-PART = ".part"
 MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".ts", ".wmv", ".3gp")
-BLOCK = 1 << 18
-USER_AGENT = "tsp-reproduction"
-GONE = {404, 410}
-PASSING = {408, 425, 429, 500, 502, 503, 504}
-
-
-class FetchError(Exception):
-    """Why a video could not be fetched: `status` of the manifest, reason, and seconds that the server asks to wait."""
-
-    def __init__(self, status: str, reason: str, wait_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.status, self.wait_s = status, wait_s
 
 
 def raw_path(store: Path, filename: str) -> Path | None:
@@ -118,20 +103,21 @@ def fetch(filename: str, source: str, store: Path, config: DownloadConfig) -> Pa
     if there is not None:
         return there
     stem = filename.rsplit(".", 1)[0]
-    for attempt in range(1, config.attempts + 1):
-        try:
-            if not source.startswith(("http://", "https://")):
-                return _copy(source, store, stem)
-            path = urllib.parse.urlsplit(source).path.lower()
-            plain = path.endswith(MEDIA_SUFFIXES)
-            return _http(source, store, stem, config) if plain else _page(source, store, stem, config)
-        except FetchError as error:
-            if error.status != "transient" or attempt == config.attempts:
-                raise
-            pause = min(error.wait_s if error.wait_s is not None else 2.0 ** (attempt - 1), 60.0)
-            log.info("%s: %s; trying again in %.0f s", source, error, pause)
-            time.sleep(pause)
-    raise AssertionError("unreachable")
+    return with_retries(
+        lambda: _fetch_once(source, store, stem, config),
+        config.attempts,
+        lambda error, pause: log.info("%s: %s; trying again in %.0f s", source, error, pause),
+    )
+
+
+def _fetch_once(source: str, store: Path, stem: str, config: DownloadConfig) -> Path:
+    if not source.startswith(("http://", "https://")):
+        return _copy(source, store, stem)
+    path = urllib.parse.urlsplit(source).path
+    if not path.lower().endswith(MEDIA_SUFFIXES):
+        return _page(source, store, stem, config)
+    target = store / (stem + _suffix(path))
+    return fetch_file(source, target, timeout_s=config.timeout_s, bytes_per_s=config.bytes_per_s)
 
 
 def _copy(source: str, store: Path, stem: str) -> Path:
@@ -154,65 +140,6 @@ def _copy(source: str, store: Path, stem: str) -> Path:
 def _suffix(name: str) -> str:
     suffix = Path(name).suffix.lower()
     return suffix if suffix in MEDIA_SUFFIXES else ".media"
-
-
-def _http(url: str, store: Path, stem: str, config: DownloadConfig) -> Path:
-    """A plain file, continued where an earlier try stopped."""
-    target = store / (stem + _suffix(urllib.parse.urlsplit(url).path))
-    part = target.with_name(target.name + PART)
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(_quoted(url), headers={"User-Agent": USER_AGENT})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    try:
-        with urllib.request.urlopen(request, timeout=config.timeout_s) as answer:
-            expected = _receive(answer, part, have, config)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # the part does not belong to this file, or is all of it
-            part.unlink(missing_ok=True)
-            raise FetchError("transient", "the server refused to continue; starting over", 0.0) from error
-        raise _http_fault(error) from error
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        raise FetchError("transient", f"connection failed: {getattr(error, 'reason', error)}") from error
-    size = part.stat().st_size
-    if expected is not None and size < expected:
-        raise FetchError("transient", f"connection cut after {size} of {expected} bytes", 0.0)
-    if size == 0:
-        part.unlink()
-        raise FetchError("corrupt", "the server sent an empty file")
-    return part.replace(target)
-
-
-def _receive(answer: Any, part: Path, have: int, config: DownloadConfig) -> int | None:
-    """Write the body behind what is there; returns the file's full size where the server states it."""
-    kind = answer.headers.get_content_type()
-    if kind.startswith("text/"):
-        raise FetchError("blocked", f"the server sent {kind} instead of a video")
-    append = have and answer.status == 206
-    length = answer.headers.get("Content-Length")
-    limit, start, received = config.bytes_per_s, time.monotonic(), 0
-    with part.open("ab" if append else "wb") as file:
-        while block := answer.read(BLOCK):
-            file.write(block)
-            received += len(block)
-            if limit is not None:
-                time.sleep(max(0.0, received / limit - (time.monotonic() - start)))
-    return None if length is None else int(length) + (have if append else 0)
-
-
-def _quoted(url: str) -> str:
-    # Spaces, quotes and letters beyond ASCII are legal in file names but not in addresses.
-    return urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
-
-
-def _http_fault(error: urllib.error.HTTPError) -> FetchError:
-    text = f"HTTP {error.code} {error.reason}"
-    if error.code in GONE:
-        return FetchError("gone", text)
-    if error.code in PASSING:
-        wait = error.headers.get("Retry-After", "")
-        return FetchError("transient", text, float(wait) if wait.isdigit() else None)
-    return FetchError("private" if error.code in (401, 403) else "blocked", text)
 
 
 def _page(url: str, store: Path, stem: str, config: DownloadConfig) -> Path:

@@ -1,0 +1,51 @@
+"""Released weights from their address, checked by their sum."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from tsp.errors import TspError
+from tsp.io.files import atomic, sha256
+from tsp.io.http import FetchError, fetch_file, with_retries
+
+log = logging.getLogger(__name__)
+TIMEOUT_S = 60.0
+ATTEMPTS = 5
+
+
+def fetch_weights(output: Path, *, url: str | None, path: str | None, digest: str | None) -> None:
+    """Bring a weights file to `output` and check it.
+
+    Args:
+        output: where to put it.
+        url: address to fetch it from, continued where an earlier try stopped.
+        path: local file instead.
+        digest: first hex digits of its SHA-256; None: unchecked, with a warning.
+
+    Raises:
+        TspError: not to be had, or another file than expected.
+    """
+    if path is not None:
+        if not Path(path).is_file():
+            raise TspError(f"weights: {path}: no such file")
+        with atomic(output) as temporary:
+            shutil.copyfile(path, temporary)
+    else:
+        assert url is not None
+        address = url
+        output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with_retries(
+                lambda: fetch_file(address, output, timeout_s=TIMEOUT_S),
+                ATTEMPTS,
+                lambda error, pause: log.info("%s: %s; trying again in %.0f s", url, error, pause),
+            )
+        except FetchError as error:
+            raise TspError(f"{url}: {error}; fetch it by hand and state `path` instead of `url`") from error
+    if digest is None:
+        log.warning("%s: no sha256 stated, so the file is not checked", output)
+    elif not (found := sha256(output)).startswith(digest.lower()):
+        output.unlink()
+        raise TspError(
+            f"{url or path}: SHA-256 starts with {found[:8]}, expected {digest}; the file is not the right one"
+        )
