@@ -1,11 +1,16 @@
 """Extract clip features: each video decoded once, in order."""
 
+import hashlib
+import json
 import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tsp import __version__
@@ -13,10 +18,13 @@ from tsp.encoders.config import EncoderConfig
 from tsp.encoders.weights import load_encoder
 from tsp.errors import TspError
 from tsp.features.config import ExtractConfig
+from tsp.features.feed import feed
 from tsp.io.features import feature_writer
 from tsp.io.files import atomic, sha256
 from tsp.io.tables import read_metadata
 from tsp.progress import progress
+from tsp.training.distributed import pick_device
+from tsp.video.clips import extraction_starts, n_sampled, sampled_frames
 from tsp.video.decode import VideoReader
 from tsp.video.shards import shard_rows
 from tsp.video.stream import stream_clips
@@ -25,6 +33,7 @@ from tsp.video.transforms import eval_transform, prepare_frames
 log = logging.getLogger(__name__)
 TIME = "centre of clip i in seconds = (i * stride + clip_length / 2) / fps"
 AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
+Array = NDArray[np.float32]
 
 
 def extract_shard(
@@ -40,6 +49,7 @@ def extract_shard(
     shard: int,
     shards: int,
     shard_size: int,
+    workers: int = 0,
     device: str | None = None,
 ) -> None:
     """Features of the videos of one shard.
@@ -48,82 +58,134 @@ def extract_shard(
         weights: encoder.safetensors of a run (heads are ignored) or a released checkpoint.
         metadata: table of the usable videos.
         videos: folder of the standardised files.
-        output: feature file to write (docs/formats/features.md).
+        output: feature file to write (docs/formats/features.md). Its attribute `failed` is a JSON object: file name
+            of each video without features -> reason (the first 200); `n_failed` counts them.
         encoder: network and clips.
         stride: frames at the clips' rate between the starts of consecutive clips.
-        config: batch, precision, short videos.
-        work: folder for finished videos of an interrupted shard.
+        config: batch, precision, what happens at the end of a video and with short ones.
+        work: folder for the finished videos of an interrupted shard.
         shard, shards, shard_size: which rows of the metadata (`shard_rows`).
+        workers: decoding threads beside the one that feeds the network; the features do not depend on it.
         device: `cpu`, `cuda`...; None: a GPU if there is one.
 
     Raises:
-        TspError: wrong weights, disk full. A damaged video is left out and named in the attribute `failed`.
+        TspError: a file is missing, wrong weights, disk full. A damaged video is left out and told in `failed`.
 
     Paper: section 4 (features); tsp.md 9.
     """
-    names = read_metadata(metadata)["filename"].tolist()
-    rows = shard_rows(len(names), shard, shards, shard_size)
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    network = load_encoder(encoder.factory, weights).eval().to(target)
+    rows = read_metadata(metadata)["filename"].tolist()
+    names = [rows[k] for k in shard_rows(len(rows), shard, shards, shard_size)]
+    for name in names:
+        if not (videos / name).is_file():
+            raise TspError(f"{videos / name}: no such video, but {metadata} lists it; make the metadata again")
+    network = load_encoder(encoder.factory, weights).eval().to(pick_device(device))
     facts = _facts(encoder, weights, stride, config)
-    folder = work / f"{facts['weights_sha256'][:12]}-{shard}"
-    failed = []
-    for name in progress(names[rows.start : rows.stop], desc="extract", unit="video"):
-        finished = folder / f"{_stem(name)}.npy"
-        if finished.exists():
+    done = {name: work / f"{facts['config_hash']}-{shard}" / f"{_stem(name)}.npy" for name in names}
+    left = [name for name in names if not _is_done(done[name], videos / name)]
+    if len(left) < len(names):
+        log.info("%d of %d videos are done already", len(names) - len(left), len(names))
+    failed: dict[str, str] = {}
+    found = extract([videos / name for name in left], network, encoder, stride=stride, config=config, workers=workers)
+    for number, features in progress(found, desc="extract", total=len(left), unit="video"):
+        name = left[number]
+        if isinstance(features, TspError):
+            log.warning("left out: %s", features)
+            failed[name] = str(features)[:150]
             continue
-        try:
-            features = video_features(network, videos / name, encoder, stride=stride, config=config)
-        except TspError as error:
-            log.warning("left out: %s", error)
-            failed.append(name)
-            continue
-        with atomic(finished) as temporary:
+        with atomic(done[name]) as temporary:
             np.save(temporary, features)
-    with feature_writer(output, {**facts, "failed": "\n".join(failed)}) as writer:
-        for name in names[rows.start : rows.stop]:
+    # An attribute holds 64 KiB.
+    listed = json.dumps(dict(list(failed.items())[:200]))
+    with feature_writer(output, {**facts, "failed": listed, "n_failed": len(failed)}) as writer:
+        for name in names:
             if name not in failed:
-                writer.write(_stem(name), np.load(folder / f"{_stem(name)}.npy", allow_pickle=False))
-    for path in folder.glob("*.npy"):
-        path.unlink()
-    log.info("%d videos, %d left out", len(rows) - len(failed), len(failed))
+                writer.write(_stem(name), np.load(done[name], allow_pickle=False))
+    for path in done.values():
+        path.unlink(missing_ok=True)
+    log.info("%d videos, %d left out", len(names) - len(failed), len(failed))
 
 
 @torch.inference_mode()
-def video_features(
-    network: nn.Module, path: Path, encoder: EncoderConfig, *, stride: int, config: ExtractConfig
-) -> np.ndarray[Any, Any]:
-    """Features of one video.
+def extract(
+    paths: Sequence[Path],
+    network: nn.Module,
+    encoder: EncoderConfig,
+    *,
+    stride: int,
+    config: ExtractConfig,
+    workers: int = 0,
+) -> Iterator[tuple[int, Array | TspError]]:
+    """Features of videos, in the order in which they are finished.
 
     Args:
-        network: encoder in eval mode.
-        path: the video.
+        paths: the videos.
+        network: encoder in eval mode, on the device to use.
         encoder: its clips.
         stride: frames at the clips' rate between the starts of consecutive clips.
-        config: batch, precision, short videos.
+        config: batch, precision, what happens at the end of a video and with short ones.
+        workers: decoding threads; 0: none beside this one.
 
-    Returns:
-        `[n, C]` float32, n as in `clips.extraction_frames`.
-
-    Raises:
-        TspError: the video is damaged.
+    Yields:
+        Number of the video and `[n, C]` float32, n as in `clips.extraction_starts` (one more where the tail is
+        padded), or why it has none.
     """
     device = next(network.parameters()).device
-    clips = stream_clips(
+    batches: dict[int, list[Tensor]] = {}
+    for number, item in feed(paths, lambda path: _clips(path, encoder, stride, config, device), workers):
+        if isinstance(item, Tensor):
+            batches.setdefault(number, []).append(_forward(network, item, config))
+            continue
+        finished = batches.pop(number, [])
+        yield number, item or torch.cat(finished).float().cpu().numpy()
+
+
+@torch.inference_mode()
+def _clips(
+    path: Path, encoder: EncoderConfig, stride: int, config: ExtractConfig, device: torch.device
+) -> Iterator[Tensor]:
+    """Batches `[B, 3, L, h, w]` of one video, the padded clip by itself."""
+    whole = 0
+    for batch in stream_clips(
         path,
         lambda frames: prepare_frames(frames.to(device), encoder),
         stride=stride,
         batch_size=config.batch_size,
         clip_length=encoder.clip_length,
         clip_fps=encoder.fps,
-    )
-    done = [_forward(network, batch, config) for batch in clips]
-    if not done and config.short == "pad":
-        log.warning("%s: shorter than a clip; its last frame is repeated", path)
-        done = [_forward(network, _padded(path, encoder).to(device), config)]
-    if not done:
-        raise TspError(f"{path}: shorter than one clip of {encoder.clip_length} frames at {encoder.fps:g} fps")
-    return torch.cat(done).float().cpu().numpy()
+    ):
+        whole += len(batch)
+        yield batch
+    if whole and config.tail == "drop":
+        return
+    with VideoReader(path) as reader:
+        video = (reader.n_frames, float(reader.fps))
+        start = padded_start(*video, stride, encoder, config)
+        if start is not None:
+            numbers = sampled_frames(*video, encoder.fps)
+            wanted = numbers[np.minimum(start + np.arange(encoder.clip_length), len(numbers) - 1)]
+            clip = torch.from_numpy(reader.frames(wanted)).to(device)
+            yield eval_transform(clip, encoder)[None]
+        elif not whole:
+            raise TspError(f"{path}: shorter than one clip of {encoder.clip_length} frames at {encoder.fps:g} fps")
+
+
+def padded_start(n_frames: int, fps: float, stride: int, encoder: EncoderConfig, config: ExtractConfig) -> int | None:
+    """Where the clip with repeated frames starts, among the frames at the clips' rate; None: there is none.
+
+    Args:
+        n_frames: frames of the video.
+        fps: its rate.
+        stride: frames at the clips' rate between the starts of consecutive clips.
+        encoder: length and rate of a clip.
+        config: the policies `tail` and `short`.
+    """
+    sampled = n_sampled(n_frames, fps, encoder.fps)
+    whole = len(extraction_starts(n_frames, fps, stride, encoder.clip_length, encoder.fps))
+    if not whole:
+        return 0 if config.short == "pad" and sampled else None
+    covered = (whole - 1) * stride + encoder.clip_length
+    start = whole * stride
+    return start if config.tail == "pad" and covered < sampled and start < sampled else None
 
 
 def _forward(network: nn.Module, clips: Tensor, config: ExtractConfig) -> Tensor:
@@ -133,23 +195,25 @@ def _forward(network: nn.Module, clips: Tensor, config: ExtractConfig) -> Tensor
         return network(clips)  # type: ignore[no-any-return]
 
 
-def _padded(path: Path, encoder: EncoderConfig) -> Tensor:
-    with VideoReader(path) as reader:
-        q = float(reader.fps) / encoder.fps
-        wanted = np.minimum((np.arange(encoder.clip_length) * q).astype(int), reader.n_frames - 1)
-        frames = torch.from_numpy(reader.frames(wanted))
-    return eval_transform(frames, encoder)[None]
+def _is_done(finished: Path, video: Path) -> bool:
+    """Whether the features are there and not older than the video."""
+    return finished.is_file() and finished.stat().st_mtime_ns >= video.stat().st_mtime_ns
 
 
 def _facts(encoder: EncoderConfig, weights: Path, stride: int, config: ExtractConfig) -> dict[str, Any]:
-    return {
-        "producer": f"tsp {__version__} features.extract",
+    facts = {
         "stride": stride,
         "fps": encoder.fps,
         "clip_length": encoder.clip_length,
         "encoder": encoder.factory,
         "weights_sha256": sha256(weights),
-        "amp": config.amp,
+        **{name: getattr(config, name) for name in ("amp", "tail", "short")},
+    }
+    whole = json.dumps({**facts, **asdict(encoder), **asdict(config)}, sort_keys=True)
+    return {
+        "producer": f"tsp {__version__} features.extract",
+        **facts,
+        "config_hash": hashlib.sha256(whole.encode()).hexdigest()[:16],
         "time": TIME,
     }
 

@@ -13,11 +13,19 @@ from tsp.encoders.weights import load_state
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.features import FeatureFile
-from tsp.io.files import read_json, write_json
+from tsp.io.files import read_json, sha256, write_json
 
 log = logging.getLogger(__name__)
-# The action head of a model with one head (TAC) and with two (TSP).
+# The action head of a model with two heads (TSP) and with one (TAC).
 ACTION_HEADS = ("fc1", "fc")
+# UCF101's ids, from 1, of the classes of THUMOS14's detection task.
+THUMOS14 = {
+    7: "BaseballPitch", 9: "BasketballDunk", 12: "Billiards", 21: "CleanAndJerk", 22: "CliffDiving",
+    23: "CricketBowling", 24: "CricketShot", 26: "Diving", 31: "FrisbeeCatch", 33: "GolfSwing", 36: "HammerThrow",
+    40: "HighJump", 45: "JavelinThrow", 51: "LongJump", 68: "PoleVault", 79: "Shotput", 85: "SoccerPenalty",
+    92: "TennisSwing", 93: "ThrowDiscus", 97: "VolleyballSpiking",
+}  # fmt: skip
+UCF101 = 101
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +51,18 @@ class VideoScores:
 
 
 def read_video_scores(path: str | Path) -> VideoScores:
-    """Read `{"results": {video: [K scores]}, "class": [K names]}`, the layout of the shared CUHK files and ours.
+    """Read class scores of whole videos.
+
+    Args:
+        path: JSON `{"results": {video: [K scores]}, "class": [K names]}`, the layout of the shared CUHK files and
+            ours; or `.npy` `[V, 101]`, the UntrimmedNet scores of THUMOS14's test videos (row = number of the video
+            - 1, column = class id - 1).
 
     Raises:
         TspError: another layout, or a row of another length.
     """
+    if Path(path).suffix == ".npy":
+        return _read_untrimmednet(Path(path))
     document = read_json(path)
     try:
         classes = [str(name) for name in document["class"]]
@@ -58,6 +73,27 @@ def read_video_scores(path: str | Path) -> VideoScores:
         if row.shape != (len(classes),) or not np.isfinite(row).all():
             raise TspError(f"{path}: results[{name!r}]: expected {len(classes)} finite scores, found {row.shape}")
     return VideoScores(scores=scores, classes=classes, source=str(path))
+
+
+def _read_untrimmednet(path: Path) -> VideoScores:
+    try:
+        table = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise TspError(f"{path}: cannot be read as a NumPy array ({error})") from error
+    if table.ndim != 2 or table.shape[1] != UCF101 or not np.isfinite(table).all():
+        raise TspError(f"{path}: expected finite scores [videos, {UCF101}], found shape {table.shape}")
+    # Highest id first: on equal scores the released code prefers it.
+    ids = sorted(THUMOS14, reverse=True)
+    picked = table[:, [k - 1 for k in ids]].astype(np.float64)
+    scores = {f"video_test_{number:07d}": row for number, row in enumerate(picked, 1)}
+    return VideoScores(scores=scores, classes=[THUMOS14[k] for k in ids], source=str(path))
+
+
+def _knows_actions(weights: Path) -> bool:
+    """False where the facts beside the weights say that their only head is for regions."""
+    facts = weights.with_suffix(".json")
+    run = read_json(facts).get("run", {}) if facts.is_file() else {}
+    return "action" in run.get("heads", ["action"])
 
 
 def video_scores(features: Path, weights: Path, annotations: Path, labels: Sequence[str], output: Path) -> None:
@@ -74,15 +110,21 @@ def video_scores(features: Path, weights: Path, annotations: Path, labels: Seque
         TspError: no action head, or one of another width than the labels.
     """
     state = load_state(weights)
-    head = next((name for name in ACTION_HEADS if f"{name}.weight" in state), None)
-    if head is None:
-        raise TspError(f"{weights}: has no action head; `labels` of an experiment must name a run that has one")
+    head = next((name for name in ACTION_HEADS if f"{name}.weight" in state), None) if _knows_actions(weights) else None
+    if head is None or len(state[f"{head}.weight"]) != len(labels):
+        found = "no action head" if head is None else f"{len(state[f'{head}.weight'])} classes, not {len(labels)}"
+        raise TspError(f"{weights}: has {found}; `labels` of an experiment must name a run that learnt its actions")
     weight, bias = state[f"{head}.weight"].float(), state[f"{head}.bias"].float()
     names = {video.key: video.name for video in read_annotations(annotations)}
+    results = {}
     with FeatureFile(features) as file:
-        if len(weight) != len(labels):
-            raise TspError(f"{weights}: the action head has {len(weight)} classes, the data set {len(labels)}")
-        logits = {key: torch.from_numpy(file[key]) @ weight.T + bias for key in file.names if key in names}
-    results = {names[key]: rows.softmax(1).double().mean(0).tolist() for key, rows in logits.items()}
-    write_json(output, {"class": list(labels), "results": results, "source": {"features": str(features), "head": head}})
-    log.info("%d videos scored", len(results))
+        left_out = [key for key in file.names if key not in names]
+        for key in file.names:
+            clips = torch.from_numpy(file[key])
+            if key in names and len(clips):
+                results[names[key]] = (clips @ weight.T + bias).softmax(1).double().mean(0).tolist()
+    if not results:
+        raise TspError(f"{features}: none of its {len(left_out)} videos is in {annotations}")
+    source = {"features": str(features), "weights_sha256": sha256(weights), "head": head}
+    write_json(output, {"class": list(labels), "results": results, "source": source}, indent=None)
+    log.info("%d videos scored, %d not annotated", len(results), len(left_out))

@@ -1,0 +1,94 @@
+"""Clips of many videos, decoded by several threads while the network works."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from tsp.errors import TspError
+
+# A batch of a video, the end of a video, or why it could not be read.
+Event = tuple[int, Tensor | TspError | None]
+# Batches waiting per thread; at 32 clips of 112 x 112 pixels each takes 77 MB.
+AHEAD = 2
+POLL_S = 0.1
+
+
+def feed(paths: Sequence[Path], clips: Callable[[Path], Iterator[Tensor]], workers: int) -> Iterator[Event]:
+    """Batches of every video: in order within a video, videos interleaved.
+
+    Args:
+        paths: the videos.
+        clips: yields the batches of one video.
+        workers: threads, each with a video of its own (decoding runs outside Python's lock); 0: this thread.
+
+    Yields:
+        (number of the video, batch); then (number, None) behind its last batch, or (number, error) where `clips`
+        raised a TspError.
+
+    Raises:
+        Exception: whatever else `clips` raises.
+    """
+    if workers < 1:
+        for number, path in enumerate(paths):
+            yield from _events(number, path, clips)
+        return
+    events: queue.Queue[Event | Exception] = queue.Queue(maxsize=AHEAD * workers)
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in range(len(paths)):
+        waiting.put(number)
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            while not stop.is_set():
+                number = waiting.get_nowait()
+                for event in _events(number, paths[number], clips):
+                    if not _put(events, event, stop):
+                        return
+        except queue.Empty:
+            return
+        except Exception as error:  # told to the consumer, which raises it
+            _put(events, error, stop)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(paths)))]
+    for thread in threads:
+        thread.start()
+    try:
+        yield from _until_all(events, len(paths))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _events(number: int, path: Path, clips: Callable[[Path], Iterator[Tensor]]) -> Iterator[Event]:
+    try:
+        for batch in clips(path):
+            yield number, batch
+    except TspError as error:
+        yield number, error
+    else:
+        yield number, None
+
+
+def _put(events: "queue.Queue[Event | Exception]", item: Event | Exception, stop: threading.Event) -> bool:
+    """Wait for room, unless nobody listens any more."""
+    while not stop.is_set():
+        try:
+            events.put(item, timeout=POLL_S)
+        except queue.Full:
+            continue
+        return True
+    return False
+
+
+def _until_all(events: "queue.Queue[Event | Exception]", videos: int) -> Iterator[Event]:
+    while videos:
+        event = events.get()
+        if isinstance(event, Exception):
+            raise event
+        videos -= not isinstance(event[1], Tensor)
+        yield event
