@@ -341,18 +341,17 @@ def train(
             raise TspError(f"{annotations}: subset {subsets[name]!r} has features but no annotated action")
     seed_everything(seed)
     model = Gtad(read["train"].features.shape[1], config)
-    facts = {
-        "config": asdict(config),
-        "seed": seed,
-        "inputs": {path.name: sha256(path) for path in (train_features, valid_features, annotations)},
-    }
-    task = GtadTask(model, config, fingerprint=config_hash(config.trainer, **facts))
+    inputs = {"train_features": train_features, "valid_features": valid_features, "annotations": annotations}
+    hashes = {name: sha256(path) for name, path in inputs.items()}
+    own = {name: value for name, value in asdict(config).items() if name != "trainer"}
+    task = GtadTask(model, config, fingerprint=config_hash(config.trainer, own=own, inputs=hashes))
     data = {name: examples(subset, config) for name, subset in read.items()}
     trainer = replace(config.trainer, seed=seed)
     result = fit(task, data["train"], data["valid"], trainer, work, device=device)
     with atomic(weights.with_name(checkpoint.LOG)) as temporary:
         temporary.write_bytes((work / checkpoint.LOG).read_bytes())
-    save_encoder(weights, result.state, {**facts, "best_epoch": result.best_epoch, "epochs": result.history})
+    facts = {"config": asdict(config), "seed": seed, "inputs_sha256": hashes, "best_epoch": result.best_epoch}
+    save_encoder(weights, result.state, {**facts, "epochs": result.history})
     checkpoint.clear(work)
 
 

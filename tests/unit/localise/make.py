@@ -1,0 +1,52 @@
+"""A small localisation data set whose actions can be read off the features."""
+
+import numpy as np
+
+from tsp.io.annotations import write_annotations
+from tsp.io.features import feature_writer
+from tsp.io.files import write_json
+from tsp.localise.gtad import Config, GtadTrainer
+from tsp.types import Segment, Video
+
+SMALL = Config(
+    length=16,
+    durations=12,
+    hidden_1d=16,
+    hidden_3d=16,
+    hidden_2d=8,
+    stem_groups=2,
+    gcn_width=8,
+    gcn_groups=2,
+    inner_samples=4,
+    context_samples=2,
+    trainer=GtadTrainer(epochs=2, batch_size=4, milestones=(1,)),
+)
+SUBSETS = {"train": "training", "valid": "validation"}
+LABELS = ["jump", "run"]
+
+
+def make_set(folder, videos=12, channels=8, seed=0):
+    """Features, annotations and class scores; every third video is for validation."""
+    rng = np.random.default_rng(seed)
+    made, files = [], {name: folder / f"{name}.h5" for name in SUBSETS}
+    rows = {name: {} for name in SUBSETS}
+    for k in range(videos):
+        duration, subset = float(rng.uniform(20, 40)), "valid" if k % 3 == 2 else "train"
+        start = float(rng.uniform(0.1, 0.5)) * duration
+        end = start + float(rng.uniform(0.2, 0.4)) * duration
+        label = LABELS[k % 2]
+        n = int(duration)
+        inside = (np.arange(n) + 0.5 > start) & (np.arange(n) + 0.5 < end)
+        rows[subset][f"v_{k}"] = (rng.normal(size=(n, channels)) * 0.3 + 2 * inside[:, None]).astype(np.float32)
+        segments = (Segment(start_s=start, end_s=end, label=label),)
+        made.append(
+            Video(name=str(k), filename=f"v_{k}.mp4", subset=SUBSETS[subset], duration_s=duration, segments=segments)
+        )
+    for name, path in files.items():
+        with feature_writer(path, {"stride": 15}) as writer:
+            for key, row in rows[name].items():
+                writer.write(key, row)
+    write_annotations(folder / "annotations.json", made)
+    scores = {v.name: [0.9, 0.1] if v.segments[0].label == LABELS[0] else [0.2, 0.8] for v in made}
+    write_json(folder / "labels.json", {"results": scores, "class": LABELS})
+    return made

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tsp.localise import nms
+from tsp.localise.nms import soft_nms, soft_nms_many
+
+
+def sequential(segments, scores, divisor, keep):
+    """The definition, one number at a time."""
+    order = sorted(range(len(scores)), key=lambda k: -scores[k])
+    left = [[segments[k][0], segments[k][1], scores[k]] for k in order]
+    emitted = []
+    while len(left) > 1 and len(emitted) < keep:
+        best = max(range(len(left)), key=lambda k: left[k][2])
+        if left[best][2] <= 0:
+            break
+        start, end, score = left.pop(best)
+        emitted.append((start, end, score))
+        for other in left:
+            overlap = min(other[1], end) - max(other[0], start)
+            if overlap > 0:
+                share = np.float64(overlap / (max(other[1], end) - min(other[0], start)))
+                other[2] *= float(np.exp(-(share * share) / divisor))
+    return emitted
+
+
+def video(rng, n, grid=20):
+    """Segments on a grid, so that ties and equal overlaps occur."""
+    start = rng.integers(0, grid, n)
+    segments = np.stack([start, start + rng.integers(1, grid, n)], axis=1) / grid
+    scores = rng.random(n)
+    scores[rng.random(n) < 0.2] = 0.5
+    scores[rng.random(n) < 0.1] = 0.0
+    return segments, scores
+
+
+def same(found, expected):
+    segments, scores = found
+    assert segments.shape == (len(expected), 2)
+    rows = np.array(expected).reshape(-1, 3)
+    np.testing.assert_array_equal(segments, rows[:, :2])
+    np.testing.assert_array_equal(scores, rows[:, 2])
+
+
+@given(st.integers(0, 10_000), st.integers(0, 60), st.sampled_from([0.8, 0.46, 1e-4]), st.sampled_from([1, 7, 100]))
+def test_bit_for_bit_the_sequential_definition(seed, n, divisor, keep):
+    segments, scores = video(np.random.default_rng(seed), n)
+    same(soft_nms(segments, scores, divisor=divisor, keep=keep), sequential(segments, scores, divisor, keep))
+
+
+@pytest.mark.parametrize("lockstep", [1, 64, 8192])
+def test_videos_do_not_disturb_each_other(monkeypatch, lockstep):
+    monkeypatch.setattr(nms, "LOCKSTEP", lockstep)
+    rng = np.random.default_rng(1)
+    videos = [video(rng, n) for n in (5, 0, 31, 1, 2, 60, 31, 8)]
+    found = soft_nms_many(videos, divisor=0.8, keep=10)
+    assert len(found) == len(videos)
+    for (segments, scores), result in zip(videos, found, strict=True):
+        same(result, sequential(segments, scores, 0.8, 10))
+
+
+def test_of_two_equal_scores_the_earlier_comes_first():
+    segments, scores = soft_nms(np.array([[5.0, 6], [0, 1], [2, 3]]), np.array([0.5, 0.9, 0.5]), divisor=0.8, keep=9)
+    assert segments.tolist() == [[0, 1], [5, 6]]
+    assert scores.tolist() == [0.9, 0.5]
+
+
+def test_scores_never_rise():
+    _, scores = soft_nms(*video(np.random.default_rng(3), 200), divisor=0.8, keep=100)
+    assert len(scores) == 100
+    assert (np.diff(scores) <= 0).all()
+
+
+def test_inputs_are_left_alone():
+    segments, scores = video(np.random.default_rng(4), 30)
+    copies = segments.copy(), scores.copy()
+    soft_nms(segments, scores, divisor=0.8, keep=10)
+    np.testing.assert_array_equal(segments, copies[0])
+    np.testing.assert_array_equal(scores, copies[1])
+
+
+def test_nothing_to_do():
+    assert soft_nms_many([], divisor=0.8, keep=10) == []
+    segments, scores = soft_nms(np.zeros((0, 2)), np.zeros(0), divisor=0.8, keep=10)
+    assert segments.shape == (0, 2)
+    assert scores.shape == (0,)
