@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 Scored = tuple[Floats, Floats]
 # Candidates handled in lockstep: enough to amortise a call, few enough to stay in the cache.
 LOCKSTEP = 8192
+SMALLEST = np.finfo(np.float64).smallest_subnormal
 
 
 def soft_nms(segments: Floats, scores: Floats, *, divisor: float, keep: int) -> Scored:
@@ -66,6 +67,7 @@ def _lockstep(videos: list[Scored], divisor: float, keep: int) -> list[Scored]:
         left[v, : counts[v]] = scores[order]
     # Emitted and missing candidates: negative, which no decay makes positive.
     every, emitted = np.arange(len(videos)), []
+    spare = tuple(np.empty(shape) for _ in range(3))
     for step in range(min(keep, shape[1] - 1)):
         best = left.argmax(1)
         score = left[every, best]
@@ -74,7 +76,7 @@ def _lockstep(videos: list[Scored], divisor: float, keep: int) -> list[Scored]:
             break
         emitted.append((np.where(going, best, -1), score))
         left[every, best] = -1.0
-        _decay(left, start, end, best, divisor)
+        _decay(left, start, end, best, divisor, spare)
     picked = np.array([best for best, _ in emitted], dtype=np.int64).reshape(-1, len(videos))
     scored = np.array([score for _, score in emitted]).reshape(-1, len(videos))
     return [
@@ -83,13 +85,24 @@ def _lockstep(videos: list[Scored], divisor: float, keep: int) -> list[Scored]:
     ]
 
 
-def _decay(left: Floats, start: Floats, end: Floats, best: NDArray[np.int64], divisor: float) -> None:
-    first = np.take_along_axis(start, best[:, None], 1)
-    last = np.take_along_axis(end, best[:, None], 1)
-    overlap = np.minimum(end, last)
-    overlap -= np.maximum(start, first)
-    rows, columns = np.nonzero(overlap > 0)
-    near = (rows, columns)
-    hull = np.maximum(end[near], last[rows, 0]) - np.minimum(start[near], first[rows, 0])
-    share = overlap[near] / hull
-    left[near] *= np.exp(-(share * share) / divisor)
+def _decay(
+    left: Floats, start: Floats, end: Floats, best: NDArray[np.int64], divisor: float, spare: tuple[Floats, ...]
+) -> None:
+    """left *= exp(-tIoU^2 / divisor), row by row; a factor of 1 where nothing overlaps changes no bit."""
+    overlap, hull, other = spare
+    rows = np.arange(len(best))
+    first, last = start[rows, best][:, None], end[rows, best][:, None]
+    np.minimum(end, last, out=overlap)
+    np.maximum(start, first, out=other)
+    overlap -= other
+    np.maximum(overlap, 0.0, out=overlap)
+    np.maximum(end, last, out=hull)
+    np.minimum(start, first, out=other)
+    hull -= other
+    # The hull of two segments without length is 0, and so is their overlap.
+    np.maximum(hull, SMALLEST, out=hull)
+    overlap /= hull
+    np.multiply(overlap, overlap, out=overlap)
+    np.negative(overlap, out=overlap)
+    overlap /= divisor
+    left *= np.exp(overlap, out=overlap)

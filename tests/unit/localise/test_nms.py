@@ -2,28 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.localise.sequential import soft_nms as sequential
 
 from tsp.localise import nms
 from tsp.localise.nms import soft_nms, soft_nms_many
-
-
-def sequential(segments, scores, divisor, keep):
-    """The definition, one number at a time."""
-    order = sorted(range(len(scores)), key=lambda k: -scores[k])
-    left = [[segments[k][0], segments[k][1], scores[k]] for k in order]
-    emitted = []
-    while len(left) > 1 and len(emitted) < keep:
-        best = max(range(len(left)), key=lambda k: left[k][2])
-        if left[best][2] <= 0:
-            break
-        start, end, score = left.pop(best)
-        emitted.append((start, end, score))
-        for other in left:
-            overlap = min(other[1], end) - max(other[0], start)
-            if overlap > 0:
-                share = np.float64(overlap / (max(other[1], end) - min(other[0], start)))
-                other[2] *= float(np.exp(-(share * share) / divisor))
-    return emitted
 
 
 def video(rng, n, grid=20):
