@@ -73,11 +73,7 @@ def extract_shard(
 
     Paper: section 4 (features); tsp.md 9.
     """
-    rows = read_metadata(metadata)["filename"].tolist()
-    names = [rows[k] for k in shard_rows(len(rows), shard, shards, shard_size)]
-    for name in names:
-        if not (videos / name).is_file():
-            raise TspError(f"{videos / name}: no such video, but {metadata} lists it; make the metadata again")
+    names = _shard(metadata, videos, shard, shards, shard_size)
     network = load_encoder(encoder.factory, weights).eval().to(pick_device(device))
     facts = _facts(encoder, weights, stride, config)
     done = {name: work / f"{facts['config_hash']}-{shard}" / f"{_stem(name)}.npy" for name in names}
@@ -94,15 +90,28 @@ def extract_shard(
             continue
         with atomic(done[name]) as temporary:
             np.save(temporary, features)
-    # An attribute holds 64 KiB.
-    listed = json.dumps(dict(list(failed.items())[:200]))
-    with feature_writer(output, {**facts, "failed": listed, "n_failed": len(failed)}) as writer:
-        for name in names:
-            if name not in failed:
-                writer.write(_stem(name), np.load(done[name], allow_pickle=False))
+    _write(output, facts, done, failed)
     for path in done.values():
         path.unlink(missing_ok=True)
     log.info("%d videos, %d left out", len(names) - len(failed), len(failed))
+
+
+def _shard(metadata: Path, videos: Path, shard: int, shards: int, shard_size: int) -> list[str]:
+    rows = read_metadata(metadata)["filename"].tolist()
+    names = [rows[k] for k in shard_rows(len(rows), shard, shards, shard_size)]
+    for name in names:
+        if not (videos / name).is_file():
+            raise TspError(f"{videos / name}: no such video, but {metadata} lists it; make the metadata again")
+    return names
+
+
+def _write(output: Path, facts: dict[str, Any], done: dict[str, Path], failed: dict[str, str]) -> None:
+    # An attribute holds 64 KiB.
+    listed = json.dumps(dict(list(failed.items())[:200]))
+    with feature_writer(output, {**facts, "failed": listed, "n_failed": len(failed)}) as writer:
+        for name, path in done.items():
+            if name not in failed:
+                writer.write(_stem(name), np.load(path, allow_pickle=False))
 
 
 @torch.inference_mode()
