@@ -5,7 +5,7 @@ from pathlib import Path
 from tsp.config import ResolvedRun, build, read_config
 from tsp.features.config import ExtractConfig
 from tsp.features.extract import extract_shard
-from tsp.steps import run_step
+from tsp.steps import run_step, workers_of
 
 
 def main(job):
@@ -19,6 +19,7 @@ def main(job):
         config=build(ExtractConfig, job.params.config, "extract"),
         work=Path(job.params.work),
         **job.params.shard,
+        workers=workers_of(job),
     )
 
 

@@ -99,11 +99,11 @@ class Look:
 
     size: tuple[int, int] = (56, 64)
     """Height and width."""
-    speed: float = 40.0
+    speed: float = 52.0
     """Pixels per second of the object in an action."""
-    wander: float = 0.03
+    wander: float = 0.02
     """Its speed in the background, as a share of `speed`."""
-    period_s: tuple[float, float] = (1.2, 1.8)
+    period_s: tuple[float, float] = (1.0, 1.5)
     """Seconds of one round of the action's path, lowest and highest."""
     object_radius: float = 10.0
     """Of the object."""
@@ -113,7 +113,7 @@ class Look:
     """Standard deviation of the pixel noise, of 255."""
     drift: float = 0.08
     """Share by which the brightness drifts."""
-    contrast: float = 0.22
+    contrast: float = 0.14
     """Strength of the scene's texture, 0 to 1."""
 
 
@@ -232,7 +232,7 @@ def _reflect(points: Floats, low: Floats, high: Floats) -> Floats:
 
 def _pattern(texture: str, y: Floats, x: Floats, rng: np.random.Generator) -> Floats:
     """Values in [-1, 1] of a texture at pixel positions."""
-    pitch, a, b = rng.uniform(8, 12), rng.uniform(0, 99), rng.uniform(0, 99)
+    pitch, a, b = rng.uniform(13, 18), rng.uniform(0, 99), rng.uniform(0, 99)
     u, v = (x + a) / pitch, (y + b) / pitch
     if texture == "stripes":
         return np.asarray(np.tanh(3 * np.sin(2 * np.pi * v)))
