@@ -267,7 +267,9 @@ def _faults(cls: Any, error: ValidationError) -> list[tuple[tuple[str, ...], str
             found.append((loc, f"{key}: this key is required"))
         else:
             text = item["msg"][0].lower() + item["msg"][1:]
-            found.append((loc, f"{key}: {item['input']!r}: {text}"))
+            # A fault between keys names their values itself.
+            shown = f"{key}: " if isinstance(item["input"], Mapping) else f"{key}: {item['input']!r}: "
+            found.append((loc, (shown if key else "") + text.removeprefix("value error, ")))
     return found
 
 

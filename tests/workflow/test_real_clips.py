@@ -39,7 +39,8 @@ def results(shared, tmp_path_factory, snakemake):
     url = f"http://127.0.0.1:{server.server_port}/{{filename}}"
     write_config(overlay, {"datasets": {"real_clips": {"annotations": [str(annotations)], "url": url}}})
     done = snakemake(
-        folder, "--configfile", "config/real_clips.yaml", overlay, "--", "features", "results/real_clips/segments/train.csv",
+        folder, "--configfile", "config/real_clips.yaml", overlay, "--", "features",
+        "results/real_clips/segments/train.csv",
         "results/real_clips/segments/valid.csv",
     )  # fmt: skip
     server.shutdown()

@@ -19,7 +19,7 @@ from tsp.encoders.weights import load_encoder
 from tsp.errors import TspError
 from tsp.features.config import ExtractConfig
 from tsp.features.feed import feed
-from tsp.io.features import feature_writer
+from tsp.io.features import failed_attributes, feature_writer
 from tsp.io.files import atomic, sha256
 from tsp.io.tables import read_metadata
 from tsp.progress import progress
@@ -106,9 +106,7 @@ def _shard(metadata: Path, videos: Path, shard: int, shards: int, shard_size: in
 
 
 def _write(output: Path, facts: dict[str, Any], done: dict[str, Path], failed: dict[str, str]) -> None:
-    # An attribute holds 64 KiB.
-    listed = json.dumps(dict(list(failed.items())[:200]))
-    with feature_writer(output, {**facts, "failed": listed, "n_failed": len(failed)}) as writer:
+    with feature_writer(output, facts | failed_attributes(failed)) as writer:
         for name, path in done.items():
             if name not in failed:
                 writer.write(_stem(name), np.load(path, allow_pickle=False))

@@ -1,5 +1,6 @@
 """Feature files: HDF5, one data set `[n, C]` float32 per video at the root, facts as attributes."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,24 +116,36 @@ def read_features(path: str | Path, name: str) -> np.ndarray:
 
 
 def merge_features(paths: list[Path], output: str | Path) -> None:
-    """Join the shards of one subset, in the order given; their attributes must agree.
+    """Join the shards of one subset, in the order given; their attributes must agree, their failures are joined.
 
     Raises:
-        TspError: shards with different stride, rate, clip length, encoder or weights.
+        TspError: shards with different stride, rate, clip length, encoder, weights or settings.
     """
     files = [FeatureFile(path) for path in paths]
     try:
         attributes = files[0].attributes
         for file in files[1:]:
-            for key in (*TIME_ATTRIBUTES, "encoder", "weights_sha256"):
+            for key in (*TIME_ATTRIBUTES, "encoder", "weights_sha256", "config_hash"):
                 if file.attributes.get(key) != attributes.get(key):
                     raise TspError(
                         f"{file.path}: {key} is {file.attributes.get(key)!r}, others {attributes.get(key)!r}"
                     )
-        with feature_writer(output, attributes) as writer:
+        with feature_writer(output, attributes | _failures([file.attributes for file in files])) as writer:
             for file in files:
                 for name in file.names:
                     writer.write(name, file[name])
     finally:
         for file in files:
             file.close()
+
+
+def failed_attributes(failed: Mapping[str, str], n_failed: int | None = None) -> dict[str, Any]:
+    """The attributes `failed` (a JSON object, at most 200 videos: an attribute holds 64 KiB) and `n_failed`."""
+    listed = json.dumps(dict(list(failed.items())[:200]))
+    return {"failed": listed, "n_failed": len(failed) if n_failed is None else n_failed}
+
+
+def _failures(shards: list[dict[str, Any]]) -> dict[str, Any]:
+    told = [shard for shard in shards if "failed" in shard]
+    failed = {name: reason for shard in told for name, reason in json.loads(shard["failed"]).items()}
+    return failed_attributes(failed, sum(shard["n_failed"] for shard in told)) if told else {}

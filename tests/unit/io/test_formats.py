@@ -1,12 +1,14 @@
 """Tables, features, predictions and annotations: round trips and refusals."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
-from tsp.io.features import FeatureFile, feature_writer, merge_features, read_features
+from tsp.io.features import FeatureFile, failed_attributes, feature_writer, merge_features, read_features
 from tsp.io.files import write_json
 from tsp.io.predictions import read_predictions, write_predictions
 from tsp.io.tables import LIST_COLUMNS, METADATA_COLUMNS, read_metadata, read_table, write_table
@@ -75,6 +77,17 @@ def test_merging_keeps_order_and_refuses_mixed_shards(tmp_path):
         assert file.names == ["v1", "v0"]
     with pytest.raises(TspError, match="stride is 8"):
         merge_features(paths, tmp_path / "all.h5")
+
+
+def test_joined_shards_tell_all_failures(tmp_path):
+    for name in "abc":
+        failed = {} if name == "a" else {f"{name}.mp4": "no frames"}
+        with feature_writer(tmp_path / f"{name}.h5", FACTS | failed_attributes(failed)) as writer:
+            writer.write(name, np.zeros((2, 3)))
+    merge_features([tmp_path / f"{name}.h5" for name in "abc"], tmp_path / "all.h5")
+    with FeatureFile(tmp_path / "all.h5") as file:
+        assert json.loads(file.attributes["failed"]) == {"b.mp4": "no frames", "c.mp4": "no frames"}
+        assert file.attributes["n_failed"] == 2
 
 
 def test_a_text_file_is_no_feature_file(tmp_path):

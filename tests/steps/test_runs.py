@@ -1,0 +1,71 @@
+"""Step scripts around runs, experiments, features and tables."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tsp.config import ResolvedRun, read_config, read_experiment
+from tsp.errors import TspError
+from tsp.io.features import FeatureFile, feature_writer
+
+FACTS = {"stride": 16, "fps": 15, "clip_length": 16, "encoder": "x", "weights_sha256": "0"}
+RUN = {
+    "run": {"dataset": "d", "encoder": "e", "heads": ["action", "region"], "gvf": "max", "start": "s"},
+    "encoder": {"factory": "tsp.encoders.video_resnet:r2plus1d_18"},
+}
+
+
+def test_resolve_run_fills_in_every_default(step, tmp_path):
+    step("resolve_run", output=[tmp_path / "c.yaml"], params={"entry": RUN}, wildcards={"run": "mine"})
+    resolved = read_config(tmp_path / "c.yaml", ResolvedRun)
+    assert resolved.name == "mine"
+    assert resolved.run.gvf == "max"
+    assert tuple(resolved.encoder.resize) == (128, 171)
+
+
+def test_resolve_run_refuses_a_misspelt_key(step, tmp_path):
+    entry = {**RUN, "run": {**RUN["run"], "gvff": "max"}}
+    with pytest.raises(TspError, match=r"runs\.mine: run\.gvff: unknown key; did you mean 'gvf'"):
+        step("resolve_run", output=[tmp_path / "c.yaml"], params={"entry": entry}, wildcards={"run": "mine"})
+
+
+def test_resolve_experiment(step, tmp_path):
+    entry = {"method": "tsp.localise.gtad", "dataset": "d", "labels": "mine", "settings": {"length": 48, "durations": 24}}
+    output = tmp_path / "c.yaml"
+    step("resolve_experiment", output=[output], params={"entry": entry}, wildcards={"experiment": "g"})
+    method, config = read_experiment(output)
+    assert method.__name__ == "tsp.localise.gtad"
+    assert config.length == 48
+
+
+def test_merge_features_and_gvf(step, tmp_path):
+    shards = [tmp_path / "0.h5", tmp_path / "1.h5"]
+    for number, path in enumerate(shards):
+        with feature_writer(path, FACTS) as writer:
+            writer.write(f"v{number}", np.array([[number, 5.0], [3.0, 1.0]]))
+    step("merge_features", input={"shards": shards}, output=[tmp_path / "all.h5"])
+    step("gvf", input={"features": [tmp_path / "all.h5"]}, output=[tmp_path / "gvf.h5"], wildcards={"pool": "max"})
+    with FeatureFile(tmp_path / "gvf.h5") as file:
+        assert {name: file[name].tolist() for name in file} == {"v0": [3.0, 5.0], "v1": [3.0, 5.0]}
+
+
+def test_table(step, tmp_path):
+    (tmp_path / "scores.json").write_text(json.dumps({"mAP": {"0.50": 0.25}, "average_mAP": 0.125}))
+    entry = {
+        "title": "T",
+        "rows": [{"run": "mine", "label": "Mine"}],
+        "columns": [{"experiment": "g", "metric": "average_mAP", "title": "average"}],
+    }
+    output = {kind: tmp_path / f"t.{kind}" for kind in ("csv", "md", "html")}
+    params = {"entry": entry, "cells": [("g", "mine", 0)]}
+    step("table", input={"scores": [tmp_path / "scores.json"]}, output=output, params=params)
+    assert "12.50" in output["md"].read_text()
+
+
+def test_fetch_weights_needs_an_address_or_a_path(step, tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    wrong = {"url": None, "path": str(tmp_path / "w.pth"), "digest": "00000000"}
+    with pytest.raises(TspError, match="00000000"):
+        step("fetch_weights", output=[tmp_path / "out.pth"], params={"source": wrong})
+    assert not (tmp_path / "out.pth").exists()

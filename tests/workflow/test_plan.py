@@ -1,0 +1,81 @@
+"""What Snakemake would run: dry runs only."""
+
+import json
+
+import pytest
+
+
+def planned(done):
+    """Jobs per rule, from the table that a dry run prints."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = done.stdout + done.stderr
+    table = text.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:]
+    return {name: int(count) for name, count in (line.split() for line in table)}
+
+
+def test_demo_goes_from_videos_to_the_report(snakemake, tmp_path):
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules"))
+    assert jobs["total"] == sum(count for rule, count in jobs.items() if rule != "total")
+    stages = [
+        "render",
+        "download",
+        "standardise",
+        "probe",
+        "metadata",
+        "segments",
+        "gvf",
+        "pretrain",
+        "extract_features",
+    ]
+    stages += ["merge_features", "train_localiser", "infer_localiser", "post_process", "evaluate_detection", "table"]
+    assert set(stages) <= set(jobs)
+    # Two kinds of features with three seeds each.
+    assert jobs["train_localiser"] == jobs["evaluate_detection"] == 6
+
+
+def test_paper_needs_the_annotations_and_nothing_else(snakemake, tmp_path):
+    arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper"]
+    missing = snakemake(tmp_path, *arguments)
+    assert missing.returncode != 0
+    assert "data/activitynet/activity_net.v1-3.min.json" in missing.stdout + missing.stderr
+
+    annotations = tmp_path / "data/activitynet/activity_net.v1-3.min.json"
+    annotations.parent.mkdir(parents=True)
+    annotations.write_text(json.dumps({"version": "1.3", "taxonomy": [], "database": {}}))
+    jobs = planned(snakemake(tmp_path, *arguments))
+    assert "render" not in jobs
+    # 101 + 50 shards of videos; released weights, TAC and TSP.
+    assert jobs["download"] == jobs["standardise"] == jobs["probe"] == 151
+    assert jobs["pretrain"] == 3
+    assert jobs["train_localiser"] == 9
+
+
+FAULTS = {
+    "misspelt key": ("head_lrr=1", "runs.mini_tsp.head_lrr: unknown key; did you mean 'head_lr'?"),
+    "wrong type": ("head_lr=fast", "runs.mini_tsp.head_lr: 'fast': input should be a valid number"),
+    "unknown encoder": ("encoder=r2plus1d_43", "'r2plus1d_43' is no encoder; did you mean 'r2plus1d_34'?"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_of_the_configuration_is_one_message(snakemake, tmp_path, fault):
+    entry, message = FAULTS[fault]
+    key, value = entry.split("=")
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(f"runs:\n  mini_tsp:\n    {key}: {value}\n")
+    done = snakemake(tmp_path, "--dry-run", "--configfile", overlay)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert message in text
+    assert f"{overlay}: " in text
+    assert "Traceback" not in text
+
+
+def test_missing_video_folder_is_one_message(snakemake, tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("datasets:\n  activitynet:\n    videos: /no/such/folder\n")
+    done = snakemake(tmp_path, "--dry-run", "--configfile", overlay)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert f"{overlay}: datasets.activitynet.videos: '/no/such/folder': no such folder" in text
+    assert "Traceback" not in text
