@@ -80,15 +80,23 @@ def classification_scores(
         TspError: naming file and entry of the first fault.
     """
     truth = read_ground_truth(ground_truth, subset, blocked=blocked)
-    found = read_labels(predictions, truth, blocked=blocked, ignore_unknown_labels=ignore_unknown_labels)
+    return score_file(truth, predictions, ks, ignore_unknown_labels=ignore_unknown_labels)
+
+
+def score_file(
+    truth: GroundTruth, predictions: str | Path, ks: Sequence[int] = KS, *, ignore_unknown_labels: bool = False
+) -> ClassificationResult:
+    """Score a file of labels against ground truth that is read already.
+
+    Args and Raises: as `classification_scores`.
+    """
+    found = read_labels(predictions, truth, ignore_unknown_labels=ignore_unknown_labels)
     result = evaluate(truth, found, ks)
     warn_of(predictions, len(found.score), result.tie_share)
-    return replace(result, options={"subset": subset, "ignore_unknown_labels": ignore_unknown_labels})
+    return replace(result, options=result.options | {"ignore_unknown_labels": ignore_unknown_labels})
 
 
-def read_labels(
-    path: str | Path, truth: GroundTruth, *, blocked: Collection[str] = (), ignore_unknown_labels: bool = False
-) -> Predictions:
+def read_labels(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool = False) -> Predictions:
     """Read labels of whole videos; their segments are all empty.
 
     Args and Raises: as `tsp.evaluation.io.read_detections`.
@@ -105,7 +113,7 @@ def read_labels(
         ]
         for video, rows in results.items()
     }
-    return numbered(path, entries, truth, blocked, labels_of(truth, ignore_unknown_labels=ignore_unknown_labels))
+    return numbered(path, entries, truth, labels_of(truth, ignore_unknown_labels=ignore_unknown_labels))
 
 
 def evaluate(truth: GroundTruth, predictions: Predictions, ks: Sequence[int] = KS) -> ClassificationResult:
@@ -142,6 +150,7 @@ def evaluate(truth: GroundTruth, predictions: Predictions, ks: Sequence[int] = K
         average_hit={k: float((row / per_video[videos]).mean()) for k, row in zip(ks, found, strict=True)},
         tie_share=float(equal.mean()) if len(key) else 0.0,
         counts=counts,
+        options=dict(truth.options),
     )
 
 

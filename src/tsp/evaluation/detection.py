@@ -82,13 +82,29 @@ def detection_map(
         TspError: naming file and entry of the first fault.
     """
     truth = read_ground_truth(ground_truth, subset, blocked=blocked, dedup=dedup)
-    found = read_detections(predictions, truth, blocked=blocked, ignore_unknown_labels=ignore_unknown_labels)
+    return score_file(
+        truth, predictions, tious, strict_compat=strict_compat, ignore_unknown_labels=ignore_unknown_labels
+    )
+
+
+def score_file(
+    truth: GroundTruth,
+    predictions: str | Path,
+    tious: Sequence[float] = ACTIVITYNET_TIOUS,
+    *,
+    strict_compat: bool = False,
+    ignore_unknown_labels: bool = False,
+) -> DetectionResult:
+    """Score a predictions file against ground truth that is read already.
+
+    Args and Raises: as `detection_map`.
+    """
+    found = read_detections(predictions, truth, ignore_unknown_labels=ignore_unknown_labels)
     result = evaluate(truth, found, tious, strict_compat=strict_compat)
-    options = {"subset": subset, **result.options, "dedup": dedup, "ignore_unknown_labels": ignore_unknown_labels}
     n = result.counts
-    log.info("%s: %d videos, %d instances, %d predictions", subset, n["videos"], n["instances"], n["predictions"])
+    log.info("%d videos, %d instances, %d predictions", n["videos"], n["instances"], n["predictions"])
     warn_of(predictions, n["predictions"], result.tie_share)
-    return replace(result, options=options)
+    return replace(result, options=result.options | {"ignore_unknown_labels": ignore_unknown_labels})
 
 
 def evaluate(
@@ -129,7 +145,7 @@ def evaluate(
         predictions=np.bincount(predictions.label, minlength=len(instances)),
         tie_share=n_tied / n if n else 0.0,
         counts={"instances": len(truth.label), "predictions": n} | truth.counts | predictions.counts,
-        options={"strict_compat": strict_compat},
+        options=truth.options | {"strict_compat": strict_compat},
     )
 
 

@@ -162,7 +162,7 @@ def analyse(
         "false_positives": false_positives(truth, first, thresholds, norm, strict_compat=strict_compat),
         "sensitivity": sensitivity(instances, ranked, norm, float(normalised.mean()), joint=joint),
         "false_negatives": false_negatives(instances, ranked, norm),
-        "options": {"strict_compat": strict_compat, "joint": joint},
+        "options": truth.options | {"strict_compat": strict_compat, "joint": joint},
         "counts": truth.counts | predictions.counts | instances.removed,
     }
 

@@ -37,6 +37,8 @@ class GroundTruth:
         segments: `[N, 2]` float64, seconds, in file order.
         counts: what was found and what was left out.
         durations: `[V]` float64, seconds, NaN where the annotations state none; needed by the error analyses only.
+        blocked: videos left out here, and out of all predictions.
+        options: where it is from and what was done to it, named in every result.
     """
 
     videos: Sequence[str]
@@ -46,6 +48,8 @@ class GroundTruth:
     segments: Floats
     counts: dict[str, int] = field(default_factory=dict)
     durations: Floats | None = None
+    blocked: frozenset[str] = frozenset()
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _fix(self, video=_ints(self.video), label=_ints(self.label), segments=_segments(self.segments))
@@ -154,19 +158,18 @@ def instances_of(
         label=_ints([numbers[row[1]] for row in rows]),
         segments=segments,
         counts=counts,
-        durations=np.asarray([np.nan if v.duration_s is None else v.duration_s for v in counted]),
+        durations=np.asarray([np.nan if v.duration_s is None else v.duration_s for v in counted], dtype=np.float64),
+        blocked=frozenset(blocked),
+        options={"ground_truth": Path(where).name, "subset": subset, "dedup": dedup},
     )
 
 
-def read_detections(
-    path: str | Path, truth: GroundTruth, *, blocked: Collection[str] = (), ignore_unknown_labels: bool = False
-) -> Predictions:
+def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool = False) -> Predictions:
     """Read labelled predictions (gzip accepted) in file order.
 
     Args:
         path: JSON with `results`; other keys may be missing.
         truth: gives the numbers of videos and classes.
-        blocked: videos to leave out.
         ignore_unknown_labels: leave out labels that the ground truth does not have, instead of refusing them.
 
     Raises:
@@ -174,13 +177,13 @@ def read_detections(
     """
     check_not_empty(path)
     label_of = labels_of(truth, ignore_unknown_labels=ignore_unknown_labels)
-    return numbered(path, read_predictions(path), truth, blocked, label_of)
+    return numbered(path, read_predictions(path), truth, label_of)
 
 
-def read_proposals(path: str | Path, truth: GroundTruth, *, blocked: Collection[str] = ()) -> Predictions:
+def read_proposals(path: str | Path, truth: GroundTruth) -> Predictions:
     """Read proposals: as `read_detections`, any labels being ignored."""
     check_not_empty(path)
-    return numbered(path, read_predictions(path), truth, blocked, lambda entry, where: 0)
+    return numbered(path, read_predictions(path), truth, lambda entry, where: 0)
 
 
 def read_blocked(path: str | Path | None) -> frozenset[str]:
@@ -221,7 +224,6 @@ def numbered(
     path: str | Path,
     results: dict[str, list[dict[str, Any]]],
     truth: GroundTruth,
-    blocked: Collection[str],
     label_of: LabelOf,
 ) -> Predictions:
     """Checked entries as arrays, with counts of what is odd.
@@ -229,15 +231,14 @@ def numbered(
     Args:
         path: where they are from, for messages.
         results: video -> entries with `score` and, of segments, `segment`.
-        truth: gives the numbers of videos.
-        blocked: videos to leave out.
+        truth: gives the numbers of videos, and those to leave out.
         label_of: class number of an entry, or None to leave it out.
     """
     index = {name: number for number, name in enumerate(truth.videos)}
     rows = array.array("d")
     skipped = dropped = 0
     for name, entries in results.items():
-        if name in blocked:
+        if name in truth.blocked:
             dropped += len(entries)
             continue
         here = index.get(name, UNKNOWN)
