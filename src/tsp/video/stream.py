@@ -59,9 +59,10 @@ def stream_clips(
                 first_needed = next(following)
                 ready = {k: v for k, v in ready.items() if k >= first_needed >= 0}
                 clip = next(waiting, None)
-            if len(batch) == batch_size:
-                yield torch.stack(batch)
-                batch = []
+                # Inside the loop: in slow videos several clips end with the same frame.
+                if len(batch) == batch_size:
+                    yield torch.stack(batch)
+                    batch = []
         if batch:
             yield torch.stack(batch)
 
