@@ -90,6 +90,9 @@ class VideoReader:
             raise TspError(f"{self.path}: frame {wanted[-1] if wanted[0] >= 0 else wanted[0]} of {len(stamps)} frames")
         targets = [stamps[k] for k in wanted]
         found = self._decode_until(set(targets), targets[0], targets[-1])
+        if len(found) < len(set(targets)):
+            # Open groups of pictures: a frame shown before its key frame needs the group before.
+            found = self._decode_until(set(targets), stamps[0], targets[-1])
         missing = [int(k) for k, pts in zip(wanted, targets, strict=True) if pts not in found]
         if missing:
             raise TspError(f"{self.path}: frame {missing[0]} of {len(stamps)} cannot be decoded; the file is damaged")
