@@ -159,7 +159,8 @@ def test_of_a_cut_file_with_the_index_first_the_frames_before_the_cut_are_kept(t
     with VideoReader(tmp_path / "videos/v_cut.mp4") as reader:
         numbers = numbers_of(reader.iterate())
     assert 10 < len(numbers) < 40
-    assert numbers == list(range(len(numbers)))
+    # Frames around the cut may be repeated.
+    assert numbers[:-3] == list(range(len(numbers) - 3))
 
 
 def test_a_second_run_keeps_what_is_there(tmp_path, raw, monkeypatch):
