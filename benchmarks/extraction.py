@@ -1,0 +1,98 @@
+"""Cutting a video into clips for feature extraction: decode once, in order, against clip by clip as published.
+
+Clip by clip: open the file, seek to the key frame before the clip, decode to its last frame, keep 16 of the 31 frames
+in its span, transform. One video made on the fly, 60 s, 320 x 240, 30 fps, shots of 10 s, key frames as ffmpeg sets
+them (at most 250 frames apart); no encoder runs; one thread. Clips must agree bit for bit.
+"""
+
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "src")]
+
+from tsp.datasets.scenes import KINDS, Look, Scene  # noqa: E402
+from tsp.encoders.config import EncoderConfig  # noqa: E402
+from tsp.video.clips import extraction_frames  # noqa: E402
+from tsp.video.stream import stream_clips  # noqa: E402
+from tsp.video.transforms import eval_transform, prepare_frames  # noqa: E402
+
+FPS, SECONDS, SHOT_S, SIZE = 30, 60, 10, (240, 320)
+LOOK = EncoderConfig(factory="tsp.encoders.video_resnet:r2plus1d_34")
+# Stride, every how many clips the slow way does, ratio to reach.
+CASES = [(16, 1, 3), (1, 15, 10)]
+
+
+def make_video(path: Path) -> int:
+    """Write the video; returns how many key frames it has."""
+    look = Look(size=SIZE, speed=200.0, object_radius=40.0, shake=4.0, noise=6.0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"g": "250", "crf": "23"})
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        for number in range(SECONDS // SHOT_S):
+            scene = Scene(KINDS[number % len(KINDS)], look, SHOT_S, [(1.0, SHOT_S - 1.0)], [number])
+            for k in range(SHOT_S * FPS):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(scene.frame(k / FPS), format="rgb24")))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        return sum(p.is_keyframe for p in container.demux(container.streams.video[0]))
+
+
+def clip_by_clip(path: Path, row: np.ndarray) -> torch.Tensor:
+    """One clip as the published pipeline reads it: all frames of its span are converted, then thinned out."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        ticks = 1 / Fraction(FPS) / stream.time_base
+        first, last = int(row[0] * ticks), int(row[-1] * ticks)
+        container.seek(first, stream=stream, backward=True)
+        span = []
+        for frame in container.decode(stream):
+            if frame.pts >= first:
+                span.append(frame.to_ndarray(format="rgb24"))
+            if frame.pts >= last:
+                break
+    return eval_transform(torch.from_numpy(np.stack(span)[row - row[0]]), LOOK)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        keys = make_video(path)
+        print(f"{FPS * SECONDS} frames, {keys} key frames, {path.stat().st_size / 2**20:.1f} MiB")
+        print(f"{'stride':>6} {'clips':>6} {'clip by clip':>13} {'decode once':>12} {'ratio':>6} {'target':>6}   (s)")
+        missed = False
+        for stride, step, target in CASES:
+            rows = extraction_frames(FPS * SECONDS, FPS, stride)
+            some = rows[::step]
+            start = time.perf_counter()
+            expected = [clip_by_clip(path, row) for row in some]
+            slow = (time.perf_counter() - start) * len(rows) / len(some)
+            fast, wrong, number = 0.0, 0, 0
+            start = time.perf_counter()
+            for batch in stream_clips(path, lambda frames: prepare_frames(frames, LOOK), stride=stride, batch_size=32):
+                fast += time.perf_counter() - start
+                for clip in batch:
+                    wrong += number % step == 0 and not torch.equal(clip, expected[number // step])
+                    number += 1
+                start = time.perf_counter()
+            fast += time.perf_counter() - start
+            if wrong or number != len(rows):
+                sys.exit(f"error: {wrong} clips differ, {number} of {len(rows)} were made")
+            note = f"   clip by clip from {len(some)} clips, extrapolated" if step > 1 else ""
+            print(f"{stride:6} {len(rows):6} {slow:13.2f} {fast:12.2f} {slow / fast:6.1f} {target:6}{note}")
+            missed |= slow / fast < target
+    if missed:
+        sys.exit("error: a target is missed")
+
+
+if __name__ == "__main__":
+    main()
