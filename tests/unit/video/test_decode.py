@@ -76,6 +76,26 @@ def test_numbers_outside_the_video(whole, wanted):
         reader.frames(wanted)
 
 
+def test_random_access_decodes_from_the_nearest_key_frame_only(whole, monkeypatch):
+    decoded = []
+    with VideoReader(whole) as reader:
+        decode = reader._container.decode
+
+        class Counted:
+            def __getattr__(self, name):
+                return getattr(container, name)
+
+            def decode(self, stream):
+                for frame in decode(stream):
+                    decoded.append(frame.pts)
+                    yield frame
+
+        container, reader._container = reader._container, Counted()
+        assert numbers_of(reader.frames([67])) == [67]
+    # Key frames are 20 apart.
+    assert len(decoded) <= 67 - 60 + 1
+
+
 def test_no_frames_wanted(whole):
     with VideoReader(whole) as reader:
         assert reader.frames([]).shape == (0, HEIGHT, WIDTH, 3)
