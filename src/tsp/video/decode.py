@@ -1,6 +1,6 @@
 """Frames of a video file. The only module that knows a codec library (PyAV)."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -114,8 +114,11 @@ class VideoReader:
     def _rgb(self, frame: av.VideoFrame) -> Frames:
         return np.asarray(self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray(), dtype=np.uint8)
 
-    def iterate(self) -> Iterator[Frames]:
-        """All frames `[H, W, 3]` in order, each decoded once.
+    def iterate(self, wanted: Container[int] | None = None) -> Iterator[Frames]:
+        """Frames `[H, W, 3]` in order, each decoded once.
+
+        Args:
+            wanted: numbers of the frames to give; None: all. The others are decoded but not converted to RGB.
 
         Raises:
             TspError: fewer frames can be decoded than the file has.
@@ -126,7 +129,8 @@ class VideoReader:
             self._container.seek(0)
             for frame in self._container.decode(self._stream):
                 done += 1
-                yield self._rgb(frame)
+                if wanted is None or done - 1 in wanted:
+                    yield self._rgb(frame)
         except FFmpegError as error:
             reason = f" ({error})"
         if done < expected:

@@ -73,15 +73,13 @@ def _images(
     """The wanted frames, transformed, one by one with their numbers."""
     if len(wanted) == 0:
         return
-    needed, last = set(wanted.tolist()), int(wanted[-1])
+    order = wanted.tolist()
     numbers: list[int] = []
     frames: list[Frames] = []
-    for number, frame in enumerate(reader.iterate()):
-        if number in needed:
-            numbers.append(number)
-            frames.append(frame)
-        if len(frames) == CHUNK or number == last:
+    # The generator is dropped with the last wanted frame: what follows is not decoded.
+    for number, frame in zip(order, reader.iterate(set(order)), strict=False):
+        numbers.append(number)
+        frames.append(frame)
+        if len(frames) == CHUNK or number == order[-1]:
             yield from zip(numbers, transform(torch.from_numpy(np.stack(frames))), strict=True)
             numbers, frames = [], []
-        if number == last:
-            return

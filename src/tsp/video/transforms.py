@@ -66,7 +66,8 @@ def prepare_frames(frames: Tensor, look: Look) -> Tensor:
     Returns:
         `[n, 3, crop, crop]` float32.
     """
-    return centre_crop(normalise(resize(to_float(frames), look.resize), look.mean, look.std), look.crop)
+    # Cropped first, which is fewer pixels to normalise and the same bits.
+    return normalise(centre_crop(resize(to_float(frames), look.resize), look.crop), look.mean, look.std)
 
 
 def eval_transform(clips: Tensor, look: Look) -> Tensor:

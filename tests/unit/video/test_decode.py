@@ -30,6 +30,11 @@ def test_all_frames_in_order(path):
         assert numbers_of(reader.iterate()) == list(range(75))
 
 
+def test_some_frames_in_order(path):
+    with VideoReader(path) as reader:
+        assert numbers_of(reader.iterate({40, 2, 73})) == [2, 40, 73]
+
+
 def test_single_frames_in_random_order(path):
     with VideoReader(path) as reader:
         for k in np.random.default_rng(1).permutation(75)[:25].tolist():
