@@ -114,11 +114,11 @@ class VideoReader:
     def _rgb(self, frame: av.VideoFrame) -> Frames:
         return np.asarray(self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray(), dtype=np.uint8)
 
-    def iterate(self, wanted: Container[int] | None = None) -> Iterator[Frames]:
+    def iterate(self, only: Container[int] | None = None) -> Iterator[Frames]:
         """Frames `[H, W, 3]` in order, each decoded once.
 
         Args:
-            wanted: numbers of the frames to give; None: all. The others are decoded but not converted to RGB.
+            only: numbers of the frames to yield; the others are decoded, not converted. None: all.
 
         Raises:
             TspError: fewer frames can be decoded than the file has.
@@ -127,9 +127,9 @@ class VideoReader:
         reason = ""
         try:
             self._container.seek(0)
-            for frame in self._container.decode(self._stream):
+            for number, frame in enumerate(self._container.decode(self._stream)):
                 done += 1
-                if wanted is None or done - 1 in wanted:
+                if only is None or number in only:
                     yield self._rgb(frame)
         except FFmpegError as error:
             reason = f" ({error})"

@@ -13,7 +13,7 @@ from tsp.video.clips import extraction_frames
 from tsp.video.decode import Frames, VideoReader
 
 # Frames transformed together: enough to amortise the call, few enough to stay in the cache.
-CHUNK = 16
+CHUNK = 4
 
 
 def stream_clips(
@@ -73,13 +73,14 @@ def _images(
     """The wanted frames, transformed, one by one with their numbers."""
     if len(wanted) == 0:
         return
-    order = wanted.tolist()
+    last = int(wanted[-1])
     numbers: list[int] = []
     frames: list[Frames] = []
-    # The generator is dropped with the last wanted frame: what follows is not decoded.
-    for number, frame in zip(order, reader.iterate(set(order)), strict=False):
+    for number, frame in zip(wanted.tolist(), reader.iterate(set(wanted.tolist())), strict=True):
         numbers.append(number)
         frames.append(frame)
-        if len(frames) == CHUNK or number == order[-1]:
+        if len(frames) == CHUNK or number == last:
             yield from zip(numbers, transform(torch.from_numpy(np.stack(frames))), strict=True)
             numbers, frames = [], []
+        if number == last:
+            return
