@@ -30,6 +30,11 @@ def test_all_frames_in_order(path):
         assert numbers_of(reader.iterate()) == list(range(75))
 
 
+def test_some_frames_in_order(path):
+    with VideoReader(path) as reader:
+        assert numbers_of(reader.iterate({40, 2, 73})) == [2, 40, 73]
+
+
 def test_single_frames_in_random_order(path):
     with VideoReader(path) as reader:
         for k in np.random.default_rng(1).permutation(75)[:25].tolist():
@@ -74,6 +79,26 @@ def test_rate_and_size(whole):
 def test_numbers_outside_the_video(whole, wanted):
     with VideoReader(whole) as reader, pytest.raises(TspError, match=r"whole\.mp4: frame (-\d|100) of 100"):
         reader.frames(wanted)
+
+
+def test_random_access_decodes_from_the_nearest_key_frame_only(whole, monkeypatch):
+    decoded = []
+    with VideoReader(whole) as reader:
+        decode = reader._container.decode
+
+        class Counted:
+            def __getattr__(self, name):
+                return getattr(container, name)
+
+            def decode(self, stream):
+                for frame in decode(stream):
+                    decoded.append(frame.pts)
+                    yield frame
+
+        container, reader._container = reader._container, Counted()
+        assert numbers_of(reader.frames([67])) == [67]
+    # Key frames are 20 apart.
+    assert len(decoded) <= 67 - 60 + 1
 
 
 def test_no_frames_wanted(whole):
