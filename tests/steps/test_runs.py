@@ -31,7 +31,12 @@ def test_resolve_run_refuses_a_misspelt_key(step, tmp_path):
 
 
 def test_resolve_experiment(step, tmp_path):
-    entry = {"method": "tsp.localise.gtad", "dataset": "d", "labels": "mine", "settings": {"length": 48, "durations": 24}}
+    entry = {
+        "method": "tsp.localise.gtad",
+        "dataset": "d",
+        "labels": "mine",
+        "settings": {"length": 48, "durations": 24},
+    }
     output = tmp_path / "c.yaml"
     step("resolve_experiment", output=[output], params={"entry": entry}, wildcards={"experiment": "g"})
     method, config = read_experiment(output)

@@ -61,7 +61,11 @@ FAULTS = [
     (("datasets", "synthetic", "standardise", "crff"), 3, ["datasets.synthetic.standardise", "crff", "allowed", "crf"]),
     (("experiments", "gtad_synthetic", "labels"), "mini_x", ["experiments.yaml", "is no run", "mini_tac"]),
     (("download", "rate_limit"), "2X", ["download", "'2X'", "500K"]),
-    (("tables", "miniature", "rows"), [{"run": "x", "label": "X"}], ["tables", "'x'", "mini_tac"]),
+    (
+        ("tables", "miniature", "rows"),
+        [{"run": "x", "label": "X"}],
+        ["tables.yaml", "mini_tsp is no row of this table", "allowed: x"],
+    ),
     (("build", "tables"), ["minature"], ["demo.yaml", "did you mean 'miniature'"]),
     (("nonsense",), 1, ["nonsense: unknown key", "datasets"]),
 ]

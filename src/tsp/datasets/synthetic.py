@@ -70,9 +70,14 @@ class SyntheticConfig:
     """Add one video that is announced but missing, and one whose file is garbage."""
 
     def __post_init__(self) -> None:
-        """Refuse an empty set."""
+        """Refuse an empty set, and videos without actions."""
         if self.n_train < len(KINDS) or self.n_valid < len(KINDS):
             raise TspError(f"generate: n_train and n_valid must be at least {len(KINDS)}, one video per class")
+        shortest = 13.0 if self.kind == "untrimmed" else 0.1  # latest start, longest action and what follows it
+        if not shortest <= self.seconds[0] <= self.seconds[1]:
+            raise TspError(
+                f"generate: seconds is {list(self.seconds)}; expected shortest and longest, at least {shortest:g}"
+            )
 
 
 def read(paths: list[Path]) -> list[Video]:

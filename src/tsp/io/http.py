@@ -67,7 +67,8 @@ def fetch_file(url: str, target: Path, *, timeout_s: float, bytes_per_s: float |
 
 def _receive(answer: Any, part: Path, have: int, limit: float | None) -> int | None:
     """Write the body behind what is there; returns the file's full size where the server states it."""
-    kind = answer.headers.get_content_type()
+    # A server that states no type is asked no further; the library would take it for text/plain.
+    kind = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
     if kind.startswith("text/"):
         raise FetchError("blocked", f"the server sent {kind} instead of a video")
     append = have and answer.status == 206

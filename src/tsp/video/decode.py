@@ -1,6 +1,6 @@
 """Frames of a video file. The only module that knows a codec library (PyAV)."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -90,6 +90,9 @@ class VideoReader:
             raise TspError(f"{self.path}: frame {wanted[-1] if wanted[0] >= 0 else wanted[0]} of {len(stamps)} frames")
         targets = [stamps[k] for k in wanted]
         found = self._decode_until(set(targets), targets[0], targets[-1])
+        if len(found) < len(set(targets)):
+            # Open groups of pictures: a frame shown before its key frame needs the group before.
+            found = self._decode_until(set(targets), stamps[0], targets[-1])
         missing = [int(k) for k, pts in zip(wanted, targets, strict=True) if pts not in found]
         if missing:
             raise TspError(f"{self.path}: frame {missing[0]} of {len(stamps)} cannot be decoded; the file is damaged")
@@ -111,8 +114,11 @@ class VideoReader:
     def _rgb(self, frame: av.VideoFrame) -> Frames:
         return np.asarray(self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray(), dtype=np.uint8)
 
-    def iterate(self) -> Iterator[Frames]:
-        """All frames `[H, W, 3]` in order, each decoded once.
+    def iterate(self, only: Container[int] | None = None) -> Iterator[Frames]:
+        """Frames `[H, W, 3]` in order, each decoded once.
+
+        Args:
+            only: numbers of the frames to yield; the others are decoded, not converted. None: all.
 
         Raises:
             TspError: fewer frames can be decoded than the file has.
@@ -121,9 +127,10 @@ class VideoReader:
         reason = ""
         try:
             self._container.seek(0)
-            for frame in self._container.decode(self._stream):
+            for number, frame in enumerate(self._container.decode(self._stream)):
                 done += 1
-                yield self._rgb(frame)
+                if only is None or number in only:
+                    yield self._rgb(frame)
         except FFmpegError as error:
             reason = f" ({error})"
         if done < expected:

@@ -129,4 +129,5 @@ def standardise_shard(
     rows = list(table[MANIFEST_COLUMNS].itertuples(index=False, name=None))
     with ThreadPoolExecutor(max(1, workers)) as pool:
         done = list(progress(pool.map(row, rows), desc="standardise", total=len(rows), unit="video"))
-    write_table(pd.DataFrame(done, columns=MANIFEST_COLUMNS), output)
+    # Whole numbers stay whole where some are missing.
+    write_table(pd.DataFrame(done, columns=MANIFEST_COLUMNS).astype({"bytes": "Int64"}), output)

@@ -13,7 +13,7 @@ from tsp.video.clips import extraction_frames
 from tsp.video.decode import Frames, VideoReader
 
 # Frames transformed together: enough to amortise the call, few enough to stay in the cache.
-CHUNK = 16
+CHUNK = 4
 
 
 def stream_clips(
@@ -59,9 +59,10 @@ def stream_clips(
                 first_needed = next(following)
                 ready = {k: v for k, v in ready.items() if k >= first_needed >= 0}
                 clip = next(waiting, None)
-            if len(batch) == batch_size:
-                yield torch.stack(batch)
-                batch = []
+                # Inside the loop: in slow videos several clips end with the same frame.
+                if len(batch) == batch_size:
+                    yield torch.stack(batch)
+                    batch = []
         if batch:
             yield torch.stack(batch)
 
@@ -72,13 +73,12 @@ def _images(
     """The wanted frames, transformed, one by one with their numbers."""
     if len(wanted) == 0:
         return
-    needed, last = set(wanted.tolist()), int(wanted[-1])
+    last = int(wanted[-1])
     numbers: list[int] = []
     frames: list[Frames] = []
-    for number, frame in enumerate(reader.iterate()):
-        if number in needed:
-            numbers.append(number)
-            frames.append(frame)
+    for number, frame in zip(wanted.tolist(), reader.iterate(set(wanted.tolist())), strict=True):
+        numbers.append(number)
+        frames.append(frame)
         if len(frames) == CHUNK or number == last:
             yield from zip(numbers, transform(torch.from_numpy(np.stack(frames))), strict=True)
             numbers, frames = [], []

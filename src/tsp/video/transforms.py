@@ -30,8 +30,8 @@ class Look(Protocol):
 
 
 def to_float(frames: Tensor) -> Tensor:
-    """uint8 frames `[..., H, W, 3]` to float32 `[..., 3, H, W]` in [0, 1]."""
-    return frames.movedim(-1, -3).to(torch.float32).div_(255)
+    """uint8 frames `[..., H, W, 3]` to float32 `[..., 3, H, W]` in [0, 255]."""
+    return frames.movedim(-1, -3).to(torch.float32)
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
@@ -44,10 +44,10 @@ def resize(images: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Subtract `mean` and divide by `std`, one value per channel of `[..., 3, H, W]`."""
-    centre = torch.tensor(mean, dtype=images.dtype, device=images.device).view(3, 1, 1)
-    width = torch.tensor(std, dtype=images.dtype, device=images.device).view(3, 1, 1)
-    return (images - centre) / width
+    """Images `[..., 3, H, W]` in [0, 255] to (x / 255 - mean) / std, one mean and deviation per channel."""
+    centre = torch.tensor(mean, dtype=images.dtype, device=images.device).mul_(255).view(3, 1, 1)
+    width = torch.tensor(std, dtype=images.dtype, device=images.device).mul_(255).view(3, 1, 1)
+    return (images - centre).div_(width)
 
 
 def centre_crop(images: Tensor, side: int) -> Tensor:
@@ -66,7 +66,8 @@ def prepare_frames(frames: Tensor, look: Look) -> Tensor:
     Returns:
         `[n, 3, crop, crop]` float32.
     """
-    return centre_crop(normalise(resize(to_float(frames), look.resize), look.mean, look.std), look.crop)
+    # Pixel by pixel the order of crop and normalisation is free: fewest pixels first.
+    return normalise(centre_crop(resize(to_float(frames), look.resize), look.crop), look.mean, look.std)
 
 
 def eval_transform(clips: Tensor, look: Look) -> Tensor:

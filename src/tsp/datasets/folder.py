@@ -1,0 +1,82 @@
+"""A directory of your own videos, with or without a table of segments (docs/your_videos.md)."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tsp.errors import TspError
+from tsp.io.tables import read_table
+from tsp.types import Segment, Video
+
+SUFFIXES = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+COLUMNS = ["video", "t-start", "t-end", "label"]
+# Subset of every video that the table does not put into another.
+ALL = "all"
+
+
+def read(paths: list[Path]) -> list[Video]:
+    """Read a directory of videos and, where there is one, a table of their segments.
+
+    Args:
+        paths: the directory, searched to any depth; and at most one CSV with the columns `video` (file name, with
+            or without ending), `t-start` and `t-end` (seconds), `label`, and if wanted `subset`. A row with empty
+            times states the subset of a video without actions.
+
+    Returns:
+        Videos sorted by name: `name` the stem of the file, `subset` as the table says or `all`, no duration (the
+        probed one counts).
+
+    Raises:
+        TspError: no directory, no video in it, two videos of one stem, or a faulty row of the table.
+    """
+    folders, tables = [p for p in paths if p.is_dir()], [p for p in paths if not p.is_dir()]
+    if len(folders) != 1 or len(tables) > 1:
+        raise TspError(f"folder: expected one directory of videos and at most one CSV, got {[str(p) for p in paths]}")
+    videos: dict[str, Video] = {}
+    for path in sorted(p for p in folders[0].rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+        name = path.name.rsplit(".", 1)[0]
+        if name in videos:
+            raise TspError(f"{path}: another video is called {name!r} too ({videos[name].source}); rename one")
+        made = f"{name}.mp4"
+        videos[name] = Video(name=name, filename=made, subset=ALL, duration_s=None, segments=(), source=str(path))
+    if not videos:
+        raise TspError(f"{folders[0]}: no video in it; known endings: {' '.join(sorted(SUFFIXES))}")
+    for table in tables:
+        _add_rows(videos, table)
+    return [videos[name] for name in sorted(videos)]
+
+
+def _add_rows(videos: dict[str, Video], path: Path) -> None:
+    rows = read_table(path, COLUMNS)
+    for number, row in enumerate(rows.to_dict("records"), 2):
+        where = f"{path}: line {number}"
+        stated = str(row["video"])
+        name = stated if stated in videos else stated.rsplit(".", 1)[0]
+        if name not in videos:
+            raise TspError(f"{where}: no video {stated!r} in the directory")
+        video = videos[name]
+        subset = str(row["subset"]) if not _empty(row.get("subset")) else video.subset
+        if video.subset not in (ALL, subset):
+            raise TspError(f"{where}: {stated!r} is in subset {video.subset!r} above and in {subset!r} here")
+        segments = video.segments
+        if not (_empty(row["t-start"]) and _empty(row["t-end"])):
+            segments = (*segments, _segment(row, where))
+        videos[name] = replace(video, subset=subset, segments=segments)
+
+
+def _segment(row: Mapping[Hashable, Any], where: str) -> Segment:
+    try:
+        start, end = float(str(row["t-start"])), float(str(row["t-end"]))
+    except ValueError:
+        raise TspError(f"{where}: t-start {row['t-start']!r} and t-end {row['t-end']!r}: expected seconds") from None
+    if not 0 <= start < end or _empty(row["label"]):
+        found = f"segment {start:g} - {end:g} s, label {row['label']!r}"
+        raise TspError(f"{where}: {found}: expected 0 <= start < end and a label")
+    return Segment(start_s=start, end_s=end, label=str(row["label"]))
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value == "" or bool(pd.isna(value))

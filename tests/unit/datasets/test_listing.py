@@ -1,0 +1,82 @@
+"""Canonical annotations and video lists."""
+
+import pytest
+
+from tsp.datasets.listing import write_canonical, write_list
+from tsp.errors import TspError
+from tsp.io.annotations import read_annotations, write_annotations
+from tsp.io.tables import LIST_COLUMNS, read_table
+from tsp.types import Segment, Video
+
+READER = "tsp.datasets.synthetic:read"
+URL = "https://host/{id}?file={filename}"
+
+
+def video(name, subset="training", source=""):
+    action = (Segment(start_s=1.0, end_s=2.5, label="run"),)
+    return Video(
+        name=name,
+        filename=f"v_{name}.mp4",
+        subset=subset,
+        duration_s=9.0,
+        segments=action,
+        source=source,
+        extra={"captions": ["A run."]},
+    )
+
+
+@pytest.fixture
+def raw(tmp_path):
+    videos = [video("a"), video("b", "validation", source="https://other/b"), video("NA", "validation")]
+    write_annotations(tmp_path / "raw.json", videos)
+    return videos
+
+
+def canonical(tmp_path, videos=None):
+    write_canonical(READER, [str(tmp_path / "raw.json")], videos, URL, tmp_path / "annotations.json")
+    return read_annotations(tmp_path / "annotations.json")
+
+
+def test_addresses(tmp_path, raw):
+    found = canonical(tmp_path)
+    assert [v.source for v in found] == [
+        "https://host/a?file=v_a.mp4",
+        "https://other/b",
+        "https://host/NA?file=v_NA.mp4",
+    ]
+    assert [(v.name, v.segments, v.extra, v.duration_s) for v in found] == [
+        (v.name, v.segments, v.extra, v.duration_s) for v in raw
+    ]
+
+
+def test_files_of_a_folder_come_before_addresses(tmp_path, raw):
+    folder = tmp_path / "videos"
+    (folder / "deep/er").mkdir(parents=True)
+    (folder / "deep/er/v_a.webm").touch()
+    (folder / "b.mkv").touch()
+    found = canonical(tmp_path, str(folder))
+    # A missing one is still listed; the download step says so.
+    expected = [folder / "deep/er/v_a.webm", folder / "b.mkv", folder / "v_NA.mp4"]
+    assert [v.source for v in found] == [str(path) for path in expected]
+
+
+def test_no_folder(tmp_path, raw):
+    with pytest.raises(TspError, match=r"datasets\.videos: /no/such: no such folder"):
+        canonical(tmp_path, "/no/such")
+
+
+def test_list_of_a_subset(tmp_path, raw):
+    canonical(tmp_path)
+    write_list(tmp_path / "annotations.json", "val", tmp_path / "valid.csv")
+    table = read_table(tmp_path / "valid.csv", LIST_COLUMNS)
+    assert table.to_numpy().tolist() == [
+        ["b", "v_b.mp4", "https://other/b"],
+        ["NA", "v_NA.mp4", "https://host/NA?file=v_NA.mp4"],
+    ]
+
+
+def test_a_subset_without_videos(tmp_path, raw):
+    canonical(tmp_path)
+    with pytest.raises(TspError, match="no video has the subset 'testing'"):
+        write_list(tmp_path / "annotations.json", "testing", tmp_path / "test.csv")
+    assert not (tmp_path / "test.csv").exists()

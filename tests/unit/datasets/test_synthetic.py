@@ -1,0 +1,163 @@
+"""The miniature data set: the same for the same seed, its annotations true of its files."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from tsp.datasets import synthetic
+from tsp.datasets.scenes import KINDS, Look, Scene, timeline
+from tsp.datasets.synthetic import FORMATS, ODD_NAMES, SyntheticConfig, encode, plan, read, render
+from tsp.errors import TspError
+from tsp.video.decode import VideoReader
+
+UNTRIMMED = SyntheticConfig(n_train=30, n_valid=30)
+TRIMMED = SyntheticConfig(kind="trimmed", n_train=5, n_valid=5, seconds=(0.2, 0.3), faults=False)
+
+
+@pytest.fixture
+def in_threads(monkeypatch):
+    monkeypatch.setattr(synthetic, "ProcessPoolExecutor", ThreadPoolExecutor)
+
+
+@pytest.mark.parametrize("config", [UNTRIMMED, TRIMMED])
+def test_plans_depend_on_the_seed(tmp_path, config):
+    assert plan(config, tmp_path) == plan(config, tmp_path)
+    other = plan(replace(config, seed=1), tmp_path)
+    assert [v.name for v in other] == [v.name for v in plan(config, tmp_path)]
+    assert all(a.duration_s != b.duration_s for a, b in zip(other, plan(config, tmp_path), strict=True))
+
+
+def test_plans_of_the_two_kinds_differ(tmp_path):
+    same = replace(UNTRIMMED, kind="trimmed")
+    durations = [[v.duration_s for v in plan(config, tmp_path)] for config in (UNTRIMMED, same)]
+    assert durations[0] != durations[1]
+
+
+def test_untrimmed_annotations(tmp_path):
+    videos = plan(UNTRIMMED, tmp_path)
+    assert [sum(v.subset == s for v in videos) for s in ("training", "validation")] == [30, 30]
+    assert len({v.name for v in videos}) == len({v.filename for v in videos}) == 60
+    assert {v.name for v in videos} >= set(ODD_NAMES)
+    for video in videos:
+        assert 20 <= video.duration_s <= 36
+        assert video.filename == f"v_{video.name}.mp4"
+        assert len({s.label for s in video.segments}) == 1
+        times = np.array([(s.start_s, s.end_s) for s in video.segments])
+        # In order, apart by at least two clips, inside the video with background at both ends.
+        assert (np.diff(times, axis=1) >= 1.8 - 0.011).all()
+        assert (times[1:, 0] - times[:-1, 1] >= 2.0 - 0.011).all()
+        assert times[0, 0] >= 1.5
+        assert times[-1, 1] <= video.duration_s - 1.19
+        assert len(video.extra["captions"]) == len(video.segments)
+        assert all(f"does a {video.segments[0].label} " in caption for caption in video.extra["captions"])
+
+
+def test_every_class_and_format_is_in_both_subsets(tmp_path):
+    videos = plan(UNTRIMMED, tmp_path)
+    for subset in ("training", "validation"):
+        chosen = [v for v in videos if v.subset == subset]
+        assert {v.segments[0].label for v in chosen} == {kind.label for kind in KINDS}
+        assert {v.source.rsplit(".", 1)[1] for v in chosen} == {form.suffix[1:] for form in FORMATS}
+
+
+def test_trimmed_annotations(tmp_path):
+    for video in plan(TRIMMED, tmp_path):
+        (action,) = video.segments
+        assert (action.start_s, action.end_s) == (0.0, video.duration_s)
+
+
+@pytest.mark.parametrize("fields", [{"n_train": 4}, {"n_valid": 0}])
+def test_sets_without_all_classes(fields):
+    with pytest.raises(TspError, match="one video per class"):
+        SyntheticConfig(**fields)
+
+
+def test_untrimmed_videos_must_have_room_for_an_action():
+    with pytest.raises(TspError, match="seconds"):
+        SyntheticConfig(seconds=(3.0, 4.0))
+    with pytest.raises(TspError, match="seconds"):
+        SyntheticConfig(seconds=(30.0, 20.0))
+    for seed in range(300):
+        assert timeline(13.0, np.random.default_rng(seed))
+
+
+def test_render_and_read_back(tmp_path, in_threads):
+    render(TRIMMED, tmp_path / "videos", tmp_path / "annotations.json", workers=2)
+    videos = read([tmp_path / "annotations.json"])
+    assert videos == plan(TRIMMED, tmp_path / "videos")
+    for video in videos:
+        with VideoReader(video.source) as reader:
+            assert reader.fps == 30
+            assert reader.n_frames == int(video.duration_s * 30)
+
+
+def test_render_keeps_files_and_repeats_them_bit_for_bit(tmp_path, in_threads):
+    for name in ("a", "b"):
+        render(TRIMMED, tmp_path / name, tmp_path / f"{name}.json", workers=2)
+    first, second = (sorted((tmp_path / name).iterdir()) for name in ("a", "b"))
+    assert [p.name for p in first] == [p.name for p in second]
+    assert all(p.read_bytes() == q.read_bytes() for p, q in zip(first, second, strict=True))
+    stamps = [p.stat().st_mtime_ns for p in first]
+    first[0].write_bytes(b"mine")
+    render(TRIMMED, tmp_path / "a", tmp_path / "a.json", workers=2)
+    assert first[0].read_bytes() == b"mine"
+    assert [p.stat().st_mtime_ns for p in first[1:]] == stamps[1:]
+
+
+def test_faults_are_announced_but_not_playable(tmp_path, in_threads):
+    config = replace(TRIMMED, faults=True)
+    render(config, tmp_path / "videos", tmp_path / "annotations.json", workers=2)
+    dead, broken = read([tmp_path / "annotations.json"])[-2:]
+    assert (dead.name, broken.name) == ("dead_link", "broken_file")
+    assert not (tmp_path / "videos/dead_link.mp4").exists()
+    with pytest.raises(TspError):
+        VideoReader(broken.source)
+
+
+def scene(actions=((1.0, 2.0),), seed=0, **fields):
+    return Scene(KINDS[0], Look(**fields), 3.0, list(actions), [seed])
+
+
+def test_the_object_moves_in_actions_only():
+    quiet = scene(noise=0.0, drift=0.0)
+    moved = [np.abs(quiet.frame(t + 0.1).astype(int) - quiet.frame(t)).mean() for t in np.arange(0, 2.9, 0.1)]
+    inside, outside = moved[10:19], moved[:9] + moved[21:]
+    assert min(inside) > 3 * max(outside)
+
+
+def test_pictures_depend_on_seed_and_time_only():
+    assert np.array_equal(scene().frame(1.5), scene().frame(1.5))
+    assert not np.array_equal(scene().frame(1.5), scene(seed=1).frame(1.5))
+    assert scene().frame(2.999).shape == (56, 64, 3)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: f"{form.suffix[1:]}-{float(form.fps):.0f}")
+def test_formats(tmp_path, form):
+    path = tmp_path / f"a{form.suffix}"
+    sound = np.sin(np.arange(8_000) / 10).astype(np.float32)
+    encode(path, form, scene(), 0.5, sound)
+    with av.open(str(path)) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert (video.height, video.width) == (56, 64)
+        times = [frame.time for frame in container.decode(video)]
+        heard = audio.codec_context.name
+    # Frames at 0, 1/fps ...; or 20 to 50 ms apart.
+    if form.fps:
+        assert len(times) == int(Fraction(1, 2) * form.fps)
+        # AVI makes room for the delay of mp3 after its first frame.
+        gaps = np.diff(times)[form.suffix == ".avi" :]
+        assert gaps == pytest.approx(float(1 / form.fps), abs=0.002)
+    else:
+        assert 10 <= len(times) <= 25
+        assert len(set(np.diff(times).round(3).tolist())) > 4
+    assert heard.removesuffix("float") in form.audio.replace("libmp3lame", "mp3").replace("libopus", "opus")
+
+
+def test_files_without_sound(tmp_path):
+    encode(tmp_path / "a.mp4", FORMATS[0], scene(), 0.2, None)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert not container.streams.audio

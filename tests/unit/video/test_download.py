@@ -1,0 +1,399 @@
+"""Fetching from a server on this machine that answers, refuses, stalls and breaks off, and from folders."""
+
+import hashlib
+import http.server
+import threading
+import types
+import urllib.parse
+
+import pandas as pd
+import pytest
+import yt_dlp
+
+from tsp.datasets.listing import write_canonical
+from tsp.errors import TspError
+from tsp.io import http as fetching
+from tsp.io.annotations import read_annotations, write_annotations
+from tsp.io.http import FetchError
+from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_table
+from tsp.types import Segment, Video
+from tsp.video import download
+from tsp.video.config import DownloadConfig
+from tsp.video.download import _page_fault, download_shard, fetch, raw_path
+
+BODY = bytes(range(256)) * 64
+CONFIG = DownloadConfig(timeout_s=0.3, attempts=3, workers=2)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """What happens is in the first part of the path; the rest is a file name."""
+
+    def do_GET(self):
+        name = urllib.parse.unquote(self.path.split("?")[0].split("/")[1])
+        asked = self.headers.get("Range")
+        self.server.seen.append((name, asked))
+        getattr(self, f"on_{name}")(asked, sum(n == name for n, _ in self.server.seen))
+
+    def send(self, code, body=b"", **headers):
+        self.send_response(code)
+        for key, value in {"Content_Length": len(body), "Content_Type": "video/mp4", **headers}.items():
+            self.send_header(key.replace("_", "-"), str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def on_ok(self, asked, count):
+        self.send(200, BODY)
+
+    def on_missing(self, asked, count):
+        self.send(404)
+
+    def on_removed(self, asked, count):
+        self.send(410)
+
+    def on_forbidden(self, asked, count):
+        self.send(403)
+
+    def on_teapot(self, asked, count):
+        self.send(418)
+
+    def on_busy(self, asked, count):
+        self.send(429, Retry_After=0) if count < 3 else self.send(200, BODY)
+
+    def on_down(self, asked, count):
+        self.send(503, Retry_After=0)
+
+    def on_page(self, asked, count):
+        self.send(200, b"<html>sign in</html>", Content_Type="text/html; charset=utf-8")
+
+    def on_empty(self, asked, count):
+        self.send(200)
+
+    def on_stall(self, asked, count):
+        self.server.free.wait(5)
+
+    def on_cut(self, asked, count):
+        """Half of what is left each time, the third time all; states no type."""
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        left = BODY[start:]
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(left)))
+        self.send_header("Content-Range", f"bytes {start}-{len(BODY) - 1}/{len(BODY)}")
+        self.end_headers()
+        self.wfile.write(left if count == 3 else left[: len(left) // 2])
+
+    def on_deaf(self, asked, count):
+        """Knows nothing of ranges."""
+        self.send(200, BODY)
+
+    def on_past(self, asked, count):
+        self.send(416) if asked else self.send(200, BODY)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.seen, running.free = [], threading.Event()
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield running
+        running.free.set()
+        running.shutdown()
+        thread.join()
+
+
+def url(server, what, name="a.mp4"):
+    return f"http://127.0.0.1:{server.server_port}/{what}/{name}"
+
+
+def refused(source, store, config=CONFIG):
+    with pytest.raises(FetchError) as caught:
+        fetch("v_a.mp4", source, store, config)
+    return caught.value.status, str(caught.value)
+
+
+def test_a_file(server, tmp_path):
+    path = fetch("v_a.mp4", url(server, "ok", "some.MKV?token=1"), tmp_path, CONFIG)
+    assert path == tmp_path / "v_a.mkv"
+    assert path.read_bytes() == BODY
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_there_is_not_fetched(server, tmp_path):
+    (tmp_path / "v_a.webm").write_bytes(b"old")
+    assert fetch("v_a.mp4", url(server, "ok"), tmp_path, CONFIG).read_bytes() == b"old"
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "words"),
+    [
+        ("missing", "gone", "HTTP 404"),
+        ("removed", "gone", "HTTP 410"),
+        ("forbidden", "private", "HTTP 403"),
+        ("teapot", "blocked", "HTTP 418"),
+        ("page", "blocked", "text/html instead of a video"),
+        ("empty", "corrupt", "empty file"),
+    ],
+)
+def test_refusals_are_final(server, tmp_path, what, status, words):
+    found, reason = refused(url(server, what), tmp_path)
+    assert found == status
+    assert words in reason
+    assert len(server.seen) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_many_requests_then_ok(server, tmp_path):
+    assert fetch("v_a.mp4", url(server, "busy"), tmp_path, CONFIG).read_bytes() == BODY
+    assert len(server.seen) == 3
+
+
+def test_attempts_end(server, tmp_path):
+    status, reason = refused(url(server, "down"), tmp_path)
+    assert (status, len(server.seen)) == ("transient", 3)
+    assert "HTTP 503" in reason
+
+
+def test_pauses(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(fetching.time, "sleep", pauses.append)
+
+    def fail(*waits):
+        left = list(waits)
+
+        def attempt():
+            raise FetchError("transient", "later", left.pop(0))
+
+        with pytest.raises(FetchError):
+            fetching.with_retries(attempt, len(waits), lambda error, pause: None)
+
+    fail(None, None, None, None)
+    assert pauses == [1, 2, 4]
+    pauses.clear()
+    fail(7.0, 3600.0, None)
+    assert pauses == [7, 60]
+
+
+def test_a_cut_connection_is_continued(server, tmp_path):
+    path = fetch("v_a.mp4", url(server, "cut"), tmp_path, CONFIG)
+    assert path.read_bytes() == BODY
+    assert [asked for _, asked in server.seen] == [None, "bytes=8192-", "bytes=12288-"]
+
+
+def test_a_cut_connection_is_never_taken_for_a_file(server, tmp_path):
+    config = DownloadConfig(attempts=1, timeout_s=0.3)
+    status, reason = refused(url(server, "cut"), tmp_path, config)
+    assert (status, reason) == ("transient", "connection cut after 8192 of 16384 bytes")
+    # The next job goes on from there.
+    assert [p.name for p in tmp_path.iterdir()] == ["v_a.mp4.part"]
+    assert raw_path(tmp_path, "v_a.mp4") is None
+    refused(url(server, "cut"), tmp_path, config)
+    assert server.seen[-1] == ("cut", "bytes=8192-")
+
+
+@pytest.mark.parametrize("what", ["deaf", "past"])
+def test_a_part_that_cannot_be_continued_is_begun_again(server, tmp_path, what):
+    (tmp_path / "v_a.mp4.part").write_bytes(b"x" * 100)
+    assert fetch("v_a.mp4", url(server, what), tmp_path, CONFIG).read_bytes() == BODY
+
+
+def test_a_server_that_says_nothing(server, tmp_path):
+    status, reason = refused(url(server, "stall"), tmp_path, DownloadConfig(attempts=1, timeout_s=0.1))
+    assert status == "transient"
+    assert "timed out" in reason
+
+
+def test_nobody_listens(tmp_path):
+    status, reason = refused("http://127.0.0.1:9/a.mp4", tmp_path, DownloadConfig(attempts=1, timeout_s=0.3))
+    assert (status, reason[:17]) == ("transient", "connection failed")
+
+
+def test_rate_limit(server, tmp_path, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(fetching.time, "sleep", pauses.append)
+    fetch("v_a.mp4", url(server, "ok"), tmp_path, DownloadConfig(rate_limit="2K"))
+    assert sum(pauses) == pytest.approx(8.0, abs=0.3)
+
+
+@pytest.mark.parametrize(("text", "value"), [("500", 500), ("500K", 512_000), ("1.5m", 1_572_864), (None, None)])
+def test_rate_limits(text, value):
+    assert DownloadConfig(rate_limit=text).bytes_per_s == value
+
+
+@pytest.mark.parametrize("fields", [{"rate_limit": "fast"}, {"rate_limit": "-1"}, {"workers": 0}, {"attempts": 0}])
+def test_impossible_options(fields):
+    with pytest.raises(TspError, match="download"):
+        DownloadConfig(**fields)
+
+
+@pytest.mark.parametrize("name", ["../out.mp4", "a/b.mp4", "/etc/x.mp4", "..", ".", "", "a\0b.mp4", "sub/"])
+def test_names_that_leave_the_folder(server, tmp_path, name):
+    store = tmp_path / "raw"
+    store.mkdir()
+    with pytest.raises(FetchError, match="is no file name") as caught:
+        fetch(name, url(server, "ok"), store, CONFIG)
+    assert caught.value.status == "corrupt"
+    assert [p.name for p in tmp_path.rglob("*")] == ["raw"]
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    "name", ["-dash", "with space", 'quote\'s "two"', "ünïcode", "a:b", "100%d", "dots.in.name", "NA"]
+)
+def test_odd_names(server, tmp_path, name):
+    path = fetch(f"v_{name}.mp4", url(server, "ok", f"{name}.webm"), tmp_path, CONFIG)
+    assert path == tmp_path / f"v_{name}.webm" == raw_path(tmp_path, f"v_{name}.mp4")
+    assert path.read_bytes() == BODY
+
+
+def write_list(path, rows):
+    write_table(pd.DataFrame(rows, columns=LIST_COLUMNS), path)
+    return path
+
+
+def run_shard(tmp_path, rows, shard=0, shards=1):
+    videos = write_list(tmp_path / "list.csv", rows)
+    output = tmp_path / f"manifest{shard}.csv"
+    download_shard(videos, tmp_path / "raw", output, CONFIG, shard=shard, shards=shards, shard_size=2)
+    return output
+
+
+def test_a_shard_is_a_manifest(server, tmp_path):
+    rows = [(what, f"v_{what}.mp4", url(server, what)) for what in ("ok", "missing", "forbidden", "page")]
+    rows += [("evil", "../evil.mp4", url(server, "ok")), ("NA", "v_NA.mp4", url(server, "ok"))]
+    output = run_shard(tmp_path, rows)
+    found = read_manifest(output)
+    assert list(found.columns) == MANIFEST_COLUMNS
+    assert found["video"].tolist() == ["ok", "missing", "forbidden", "page", "evil", "NA"]
+    assert found["status"].tolist() == ["ok", "gone", "private", "blocked", "corrupt", "ok"]
+    assert output.read_text().splitlines()[1] == f"ok,v_ok.mp4,ok,,{len(BODY)},{hashlib.sha256(BODY).hexdigest()},,,"
+    assert sorted(p.name for p in (tmp_path / "raw").iterdir()) == ["v_NA.mp4", "v_ok.mp4"]
+
+
+def test_shards_take_their_own_rows(server, tmp_path):
+    rows = [(f"x{i}", f"v_x{i}.mp4", url(server, "ok")) for i in range(5)]
+    found = [read_manifest(run_shard(tmp_path, rows, shard, 2))["video"].tolist() for shard in range(2)]
+    assert found == [["x0", "x1"], ["x2", "x3", "x4"]]
+
+
+def test_a_shard_without_videos(tmp_path):
+    assert run_shard(tmp_path, [], 1, 2).read_text().splitlines() == [",".join(MANIFEST_COLUMNS)]
+
+
+def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(download, "fetch_file", full)
+    with pytest.raises(TspError, match=r"cannot be written.*No space left"):
+        run_shard(tmp_path, [("a", "v_a.mp4", url(server, "ok"))])
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_local_files(tmp_path, scheme):
+    source = tmp_path / "my video #1.AVI"
+    source.write_bytes(BODY)
+    (tmp_path / "raw").mkdir()
+    address = scheme + (urllib.parse.quote(str(source)) if scheme else str(source))
+    path = fetch("v_a.mp4", address, tmp_path / "raw", CONFIG)
+    assert path == tmp_path / "raw/v_a.avi"
+    assert path.read_bytes() == BODY
+    assert source.exists()
+
+
+def test_local_files_on_another_disk_are_copied(tmp_path, monkeypatch):
+    (tmp_path / "a.xyz").write_bytes(BODY)
+    (tmp_path / "raw").mkdir()
+    monkeypatch.setattr(download.Path, "hardlink_to", lambda *arguments: (_ for _ in ()).throw(OSError(18, "")))
+    path = fetch("v_a.mp4", str(tmp_path / "a.xyz"), tmp_path / "raw", CONFIG)
+    assert path == tmp_path / "raw/v_a.media" == raw_path(tmp_path / "raw", "v_a.mp4")
+    assert path.stat().st_ino != (tmp_path / "a.xyz").stat().st_ino
+
+
+@pytest.mark.parametrize("source", ["", "/no/such/file.mp4", "/tmp", "ftp://127.0.0.1/a.mp4"])
+def test_local_files_that_are_none(tmp_path, source):
+    assert refused(source, tmp_path)[0] == "gone"
+
+
+def test_a_folder_of_videos(tmp_path):
+    """Files by name or by standardised name, in any folder below; one is missing."""
+    folder = tmp_path / "mine"
+    (folder / "below").mkdir(parents=True)
+    (folder / "v_a.mkv").write_bytes(b"a")
+    (folder / "below/b.mp4").write_bytes(b"b")
+    action = (Segment(start_s=0.0, end_s=1.0, label="run"),)
+    videos = [
+        Video(name=n, filename=f"v_{n}.mp4", subset="training", duration_s=9.0, segments=action)
+        for n in ("a", "b", "c")
+    ]
+    write_annotations(tmp_path / "raw.json", videos)
+    arguments = ("tsp.datasets.synthetic:read", [str(tmp_path / "raw.json")], str(folder), "https://x/{id}")
+    write_canonical(*arguments, tmp_path / "annotations.json")
+    rows = [(v.name, v.filename, v.source) for v in read_annotations(tmp_path / "annotations.json")]
+    found = read_manifest(run_shard(tmp_path, rows))
+    assert found["status"].tolist() == ["ok", "ok", "gone"]
+    assert (tmp_path / "raw/v_a.mkv").read_bytes() == b"a"
+    assert (tmp_path / "raw/v_b.mp4").read_bytes() == b"b"
+
+
+class Page(Exception):
+    """Like the errors of yt-dlp."""
+
+    exc_info = None
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("ERROR: [youtube] x: Video unavailable. This video has been removed", "gone"),
+        ("ERROR: [youtube] x: Private video. Sign in if you've been granted access", "private"),
+        ("ERROR: [youtube] x: Sign in to confirm your age", "private"),
+        ("ERROR: The read operation timed out", "transient"),
+        ("ERROR: Unsupported URL", "blocked"),
+    ],
+)
+def test_words_of_video_pages(text, status):
+    fault = _page_fault(Page(text))
+    assert fault.status == status
+    assert not str(fault).startswith("ERROR")
+
+
+def test_codes_of_video_pages():
+    for code, status in ((404, "gone"), (429, "transient"), (451, "blocked")):
+        error = Page("ERROR: HTTP Error")
+        error.exc_info = (None, types.SimpleNamespace(status=code), None)
+        assert _page_fault(error).status == status
+    with pytest.raises(OSError, match="No space"):
+        _page_fault(Page("ERROR: unable to write data: [Errno 28] No space left on device"))
+
+
+def test_a_page_goes_to_yt_dlp(server, tmp_path, monkeypatch):
+    seen = {}
+
+    class Fake:
+        def __init__(self, options):
+            seen.update(options)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *arguments):
+            pass
+
+        def download(self, urls):
+            seen["urls"] = urls
+            (tmp_path / "name").write_bytes(BODY)
+            (tmp_path / "name").rename(seen["outtmpl"]["default"].replace("%(ext)s", "webm"))
+
+    monkeypatch.setattr(yt_dlp, "YoutubeDL", Fake)
+    (tmp_path / "cookies.txt").write_text("# Netscape HTTP Cookie File\n")
+    config = DownloadConfig(cookies=str(tmp_path / "cookies.txt"), rate_limit="1M")
+    path = fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, config)
+    assert path == tmp_path / "v_a.webm"
+    assert seen["urls"] == ["https://www.youtube.com/watch?v=-abc"]
+    assert seen["ratelimit"] == 2**20
+    assert seen["cookiefile"] != str(tmp_path / "cookies.txt")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cookies.txt", "v_a.webm"]

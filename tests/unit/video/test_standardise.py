@@ -1,0 +1,211 @@
+"""Re-encoding: the call, odd names and broken files, and what a second run does."""
+
+import hashlib
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from unit.video.make import numbers_of, write_sound, write_video
+
+from tsp.errors import TspError
+from tsp.io.tables import MANIFEST_COLUMNS, read_manifest, write_table
+from tsp.video import standardise
+from tsp.video.config import StandardiseConfig
+from tsp.video.decode import VideoReader
+from tsp.video.standardise import UnusableVideo, command, standardise_shard, standardise_video
+
+CONFIG = StandardiseConfig()
+FAST = StandardiseConfig(crf=12)
+ODD = ("-dash", "with space", 'quote\'s "two"', "ünïcode", "a:b", "100%d", "back\\slash", "$(touch x)", "semi;colon,=")
+
+
+def words(**fields):
+    return command(Path("in.mkv"), Path("out.mp4"), StandardiseConfig(**fields))
+
+
+def test_the_call_in_full():
+    # As the paper's: constant 30 fps by filter, first picture and sound stream, no option that changes quality.
+    assert words()[1:] == [
+        *("-probesize", "50M", "-i", "file:in.mkv"),
+        *("-filter_complex", "[0:v:0]fps=fps=30[s0]", "-map", "[s0]", "-map", "0:a:0?"),
+        *("-fflags", "+bitexact", "-map_metadata", "-1", "-threads", "1", "file:out.mp4"),
+        *("-nostdin", "-v", "error", "-y"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"fps": 15}, ["[0:v:0]fps=fps=15[s0]"]),
+        ({"keyframe_interval": 16}, ["-g", "16"]),
+        ({"crf": 12}, ["-crf", "12"]),
+        ({"probesize": "5M"}, ["-probesize", "5M"]),
+        ({"shrink": (128, 172)}, ["[0:v:0]fps=fps=30[s0];[s0]scale=172:128[s1];[s1]format=yuv420p[s2]"]),
+        ({"shrink": (128, 171)}, ["[0:v:0]fps=fps=30[s0];[s0]scale=171:128[s1];[s1]format=yuv444p[s2]"]),
+    ],
+)
+def test_options_of_the_call(fields, part):
+    found = words(**fields)
+    assert any(found[i : i + len(part)] == part for i in range(len(found)))
+    assert words() != found
+
+
+@pytest.mark.parametrize("fields", [{"fps": 0}, {"shrink": (1, 20)}, {"keyframe_interval": 0}, {"timeout_s": 0.0}])
+def test_impossible_options(fields):
+    with pytest.raises(TspError, match="standardise"):
+        StandardiseConfig(**fields)
+
+
+def test_uneven_rates_become_even(tmp_path):
+    times = np.cumsum([0, *np.random.default_rng(0).integers(20, 51, 39)]).tolist()
+    source = write_video(tmp_path / "uneven.mkv", 40, times_ms=times, sound=True)
+    standardise_video(source, tmp_path / "out.mp4", FAST)
+    with VideoReader(tmp_path / "out.mp4") as reader:
+        assert reader.fps == Fraction(30)
+        found = numbers_of(reader.iterate())
+    # Output frame j shows the last input frame that is not later than about half a frame after j / 30 s.
+    stamps = np.asarray(times) / 1000
+    expected = np.searchsorted(stamps, (np.arange(len(found)) + 0.5) / 30, side="right") - 1
+    assert np.abs(np.asarray(found) - expected).max() <= 1
+    assert len(found) == pytest.approx(stamps[-1] * 30, abs=2)
+
+
+def test_sound_is_kept_and_size_changed(tmp_path):
+    import av
+
+    source = write_video(tmp_path / "in.mkv", 20, fps=25, sound=True)
+    standardise_video(source, tmp_path / "out.mp4", StandardiseConfig(shrink=(27, 33), keyframe_interval=4))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert len(container.streams.audio) == 1
+        video = container.streams.video[0]
+        assert (video.height, video.width) == (27, 33)
+        keys = np.flatnonzero([p.is_keyframe for p in container.demux(video) if p.size])
+    assert np.diff(keys).max() <= 4
+
+
+def test_same_input_same_bytes(tmp_path):
+    source = write_video(tmp_path / "in.mp4", 20, sound=True)
+    for name in ("a", "b"):
+        standardise_video(source, tmp_path / f"{name}.mp4", CONFIG)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names(tmp_path, monkeypatch, name):
+    source = write_video(tmp_path / "in.mp4", 3)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)  # relative names, so that a leading dash really leads
+    source.rename(folder / f"{name}.mp4")
+    standardise_video(Path(f"{name}.mp4"), Path(f"v_{name}.mp4"), CONFIG)
+    standardise_video(Path(f"{name}.mp4"), Path(f"-{name}.mp4"), CONFIG)
+    assert {p.name for p in folder.iterdir()} == {f"{name}.mp4", f"v_{name}.mp4", f"-{name}.mp4"}
+    with VideoReader(folder / f"v_{name}.mp4") as reader:
+        assert numbers_of(reader.iterate()) == [0, 1, 2]
+
+
+def manifest_of(path, rows):
+    entries = [{"video": name, "filename": f"v_{name}.mp4", "status": status} for name, status in rows]
+    table = pd.DataFrame(entries, columns=MANIFEST_COLUMNS).astype({"bytes": "Int64"})
+    write_table(table, path)
+    return path
+
+
+def run_shard(tmp_path, rows, config=CONFIG, workers=2):
+    manifest = manifest_of(tmp_path / "download.csv", rows)
+    output = tmp_path / "standardise.csv"
+    standardise_shard(manifest, tmp_path / "raw", tmp_path / "videos", output, config, workers)
+    return read_manifest(output).set_index("video")
+
+
+@pytest.fixture
+def raw(tmp_path):
+    (tmp_path / "raw").mkdir()
+    write_video(tmp_path / "raw/v_good.mkv", 10, sound=True)
+    return tmp_path / "raw"
+
+
+def test_broken_files_are_rows(tmp_path, raw):
+    write_sound(raw / "v_sound.mp4")
+    (raw / "v_empty.mp4").write_bytes(b"")
+    (raw / "v_text.webm").write_text("<html>sign in</html>")
+    (raw / "v_cut.mp4").write_bytes(write_video(tmp_path / "whole.mp4", 30).read_bytes()[:-500])
+    names = ("good", "sound", "empty", "text", "cut", "absent", "dead")
+    found = run_shard(tmp_path, [(n, "gone" if n == "dead" else "ok") for n in names])
+    assert list(found.index) == list(names)
+    assert found["status"].tolist() == ["ok", *["corrupt"] * 5, "gone"]
+    assert found.loc["good", "reason"] == ""
+    assert "the raw file is missing" in found.loc["absent", "reason"]
+    assert all(found.loc[n, "reason"] for n in ("sound", "empty", "text", "cut"))
+    # Of the failed ones nothing lies about, finished or not.
+    assert [p.name for p in (tmp_path / "videos").iterdir()] == ["v_good.mp4"]
+
+
+def test_sizes_and_sums_are_those_of_the_new_file(tmp_path, raw):
+    run_shard(tmp_path, [("good", "ok"), ("absent", "ok")])
+    content = (tmp_path / "videos/v_good.mp4").read_bytes()
+    text = (tmp_path / "standardise.csv").read_text().splitlines()
+    # Whole numbers, also where another row has none.
+    assert text[1] == f"good,v_good.mp4,ok,,{len(content)},{hashlib.sha256(content).hexdigest()},,,"
+
+
+def test_of_a_cut_file_with_the_index_first_the_frames_before_the_cut_are_kept(tmp_path, raw):
+    whole = write_video(tmp_path / "whole.mp4", 60, gop=10, muxer={"movflags": "faststart"}).read_bytes()
+    (raw / "v_cut.mp4").write_bytes(whole[: (len(whole) + whole.index(b"mdat")) // 2])
+    assert run_shard(tmp_path, [("cut", "ok")]).loc["cut", "status"] == "ok"
+    with VideoReader(tmp_path / "videos/v_cut.mp4") as reader:
+        numbers = numbers_of(reader.iterate())
+    assert 10 < len(numbers) < 40
+    # Frames around the cut may be repeated.
+    assert numbers[:-3] == list(range(len(numbers) - 3))
+
+
+def test_a_second_run_keeps_what_is_there(tmp_path, raw, monkeypatch):
+    first = run_shard(tmp_path, [("good", "ok")])
+
+    def never(*arguments, **options):
+        raise AssertionError("ffmpeg was called")
+
+    monkeypatch.setattr(standardise.subprocess, "run", never)
+    pd.testing.assert_frame_equal(run_shard(tmp_path, [("good", "ok")]), first)
+
+
+def test_a_damaged_output_is_made_again(tmp_path, raw):
+    first = run_shard(tmp_path, [("good", "ok")])
+    (tmp_path / "videos/v_good.mp4").write_bytes(b"")
+    pd.testing.assert_frame_equal(run_shard(tmp_path, [("good", "ok")]), first)
+
+
+def fake_ffmpeg(monkeypatch, code, message):
+    def run(call, **options):
+        return subprocess.CompletedProcess(call, code, b"", message)
+
+    monkeypatch.setattr(standardise.subprocess, "run", run)
+
+
+def test_a_full_disk_stops_everything(tmp_path, raw, monkeypatch):
+    fake_ffmpeg(monkeypatch, 1, b"av_interleaved_write_frame(): No space left on device\n")
+    with pytest.raises(TspError, match="No space left"):
+        run_shard(tmp_path, [("good", "ok")])
+    assert list((tmp_path / "videos").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason"),
+    [(1, b"one\n\nlast  line\n", "last line"), (-9, b"", "ffmpeg exit status -9"), (1, b"\xff\xfe bad", "bad")],
+)
+def test_reasons_are_one_line(tmp_path, raw, monkeypatch, code, message, reason):
+    fake_ffmpeg(monkeypatch, code, message)
+    with pytest.raises(UnusableVideo, match=reason) as caught:
+        standardise_video(raw / "v_good.mkv", tmp_path / "out.mp4", CONFIG)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hanging_ffmpeg_is_stopped(tmp_path, raw, monkeypatch):
+    monkeypatch.setattr(standardise, "command", lambda *arguments: ["sleep", "30"])
+    with pytest.raises(UnusableVideo, match=r"stopped after 0\.1 s"):
+        standardise_video(raw / "v_good.mkv", tmp_path / "out.mp4", StandardiseConfig(timeout_s=0.1))
+    assert not (tmp_path / "out.mp4").exists()
