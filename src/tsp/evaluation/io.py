@@ -3,7 +3,7 @@
 import array
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,25 @@ def instances_of(
         blocked=frozenset(blocked),
         options={"ground_truth": Path(where).name, "subset": subset, "dedup": dedup},
     )
+
+
+def with_durations(truth: GroundTruth, metadata: str | Path) -> GroundTruth:
+    """Take the videos' durations from a metadata table instead.
+
+    Raises:
+        TspError: a video with instances is not in the table.
+    """
+    from tsp.io.tables import read_metadata  # late: pandas is slow to import, and no score needs it
+
+    table = read_metadata(metadata)
+    stems = table["filename"].str.rsplit(".", n=1).str[0]
+    known = dict(zip(stems, table["video-duration"].astype(float), strict=True))
+    # Standardised files of ActivityNet carry a `v_` that its annotations do not.
+    durations = np.asarray([known.get(name, known.get(f"v_{name}", np.nan)) for name in truth.videos])
+    absent = np.flatnonzero(np.isnan(durations[truth.video]))
+    if len(absent):
+        raise TspError(f"{metadata}: no duration of video {truth.videos[int(truth.video[absent[0]])]!r}")
+    return replace(truth, durations=durations, options=truth.options | {"durations": Path(metadata).name})
 
 
 def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool = False) -> Predictions:
