@@ -130,9 +130,10 @@ def evaluate(truth: GroundTruth, predictions: Predictions, ks: Sequence[int] = K
     pairs = np.unique(truth.video * n_classes + truth.label)
     per_class, per_video = np.bincount(pairs % n_classes, minlength=n_classes), np.bincount(pairs // n_classes)
     key = np.where(predictions.video == UNKNOWN, UNKNOWN, predictions.video * n_classes + predictions.label)
+    true = np.isin(key, pairs)
     ap, equal = np.zeros(n_classes), np.zeros(len(key), dtype=np.bool_)
     for number, ranked in enumerate(ranked_by_class(predictions, n_classes)):
-        hits = _first_of(key[ranked]) & np.isin(key[ranked], pairs)
+        hits = _first_of(key[ranked]) & true[ranked]
         ap[number] = average_precision(hits[None], int(per_class[number]))[0]
         equal[ranked] |= tied(predictions.score[ranked])
     videos = np.unique(truth.video)
@@ -140,7 +141,7 @@ def evaluate(truth: GroundTruth, predictions: Predictions, ks: Sequence[int] = K
     for column, rows in _best_of(videos, predictions):
         equal[rows] |= tied(predictions.score[rows])
         for row, k in enumerate(ks):
-            found[row, column] = np.isin(np.unique(key[rows[:k]]), pairs).sum()
+            found[row, column] = len(set(key[rows[:k]][true[rows[:k]]].tolist()))
     counts = {"videos_with_labels": len(videos), "predictions": len(key)} | truth.counts | predictions.counts
     return ClassificationResult(
         classes=tuple(truth.classes),

@@ -59,8 +59,8 @@ def error_profile(results: Results, output: str | Path, *, note: str = "") -> No
             right.invert_yaxis()
             right.margins(x=0.2)
             right.grid(axis="y", visible=False)
-            right.set_xlabel("gain of average mAP$_N$ without them (points)")
-            right.set_title("What errors cost")
+            right.set_xlabel("gain in average mAP$_N$ (points)")
+            right.set_title(f"{run}: what errors cost")
             rows += [(run, "impact", "", kind, value) for kind, value in gains.items()]
         legend_above(figure, grid[0][0])
 
