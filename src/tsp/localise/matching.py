@@ -44,7 +44,7 @@ class Grid:
     layout: Layout
     sampled_end: SampledEnd
 
-    @property
+    @functools.cached_property
     def valid(self) -> NDArray[np.bool_]:
         """`[T, T]` or `[D, T]`: cells that are segments of the video."""
         if self.layout == "duration_start":
@@ -52,7 +52,7 @@ class Grid:
         first, last = np.arange(self.length)[:, None], np.arange(self.length)[None, :]
         return (first <= last) & (last < first + self.durations)
 
-    @property
+    @functools.cached_property
     def cells(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First and last snippet of the valid cells, in the map's order."""
         row, column = np.nonzero(self.valid)

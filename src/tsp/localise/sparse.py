@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 # Columns of a sparse product on the CPU: more would push the operand out of the cache, at five times the time.
 WIDTH = 32
@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 def assemble(
     row: Ints,
     column: Ints,
-    weight: NDArray[np.float64],
+    weight: NDArray[Any],
     shape: tuple[int, int],
     *,
     dtype: torch.dtype,
@@ -119,3 +119,9 @@ def to_map(cells: Tensor, valid: NDArray[np.bool_]) -> Tensor:
     mask = torch.from_numpy(valid).to(cells.device).flatten()
     flat = _ToMap.apply(cells, mask.nonzero()[:, 0], ~mask)
     return flat.view(cells.shape[0], -1, *valid.shape)  # type: ignore[no-any-return]
+
+
+def pointwise(layer: nn.Module, cells: Tensor) -> Tensor:
+    """A 1x1 convolution on channels-last cells `[..., C]`."""
+    weight, bias = layer.parameters()
+    return nn.functional.linear(cells, weight.flatten(1), bias)
