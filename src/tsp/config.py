@@ -337,6 +337,7 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
     for name, run in s.runs.items():
         at = ("runs", name)
         check((*at, "dataset"), run.dataset, s.datasets, "data set")
+        check((*at, "classes"), run.classes, s.datasets, "data set")
         check((*at, "encoder"), run.encoder, s.encoders, "encoder")
         check((*at, "start"), run.start, s.runs, "run")
     for name, experiment in s.experiments.items():
@@ -349,9 +350,28 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
             check(("tables", name, "rows"), row.run, s.runs, "run")
         for column in table.columns:
             check(("tables", name, "columns"), column.experiment, s.experiments, "experiment")
+        faults += [(("tables", name, "rows"), f"tables.{name}.rows: {text}") for text in _unreleased(s, table)]
     for table_name in s.build.tables:
         check(("build", "tables"), table_name, s.tables, "table")
     return faults
+
+
+def _unreleased(s: Settings, table: TableConfig) -> list[str]:
+    """Features that a table needs of runs that only have what was released."""
+    experiments = [s.experiments[c.experiment] for c in table.columns if c.experiment in s.experiments]
+    needed = {
+        f"stride{e.stride}/{e.dataset}-{subset}": None
+        for e in experiments
+        if (d := s.datasets.get(e.dataset))
+        for subset in (d.train, d.valid)
+    }
+    return [
+        f"{row.run!r} has no released features {key!r}, only {', '.join(run.features)}"
+        for row in table.rows
+        if (run := s.runs.get(row.run)) and run.features
+        for key in needed
+        if key not in run.features
+    ]
 
 
 def _one_of(names: Iterable[str], value: Any) -> str:
