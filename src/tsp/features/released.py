@@ -43,7 +43,7 @@ def fetch_features(
 
     Paper: released features (stride 16 on ActivityNet, 1 on THUMOS14).
     """
-    feature_dim = build_encoder(encoder.factory).feature_dim
+    feature_dim = int(build_encoder(encoder.factory).feature_dim)  # type: ignore[arg-type]
     facts = {
         "producer": f"tsp {__version__} features.released",
         "stride": stride,
