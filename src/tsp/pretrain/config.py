@@ -85,6 +85,8 @@ class RunConfig:
     """Segments shorter than a clip: dropped as in the paper, or given the clip around their middle."""
     short_clips: Literal["repeat", "error"] = "repeat"
     """Clips that reach past the last frame: the last frame is repeated, or an error as in the released code."""
+    max_missing: float = 0.0
+    """Share of the videos with segments that may be absent: their segments are left out, with a warning."""
     released_timestamps: bool = False
     """Shift a clip by one frame where rounding of time stamps did so in the released code."""
     flip: float = 0.5
@@ -116,5 +118,5 @@ class RunConfig:
             raise ValueError("gvf: needs start (whose features are pooled) and the region head")
         if self.open_videos < 1:
             raise ValueError(f"open_videos is {self.open_videos}, expected at least 1")
-        if self.clips_per_segment < 1 or not 0 <= self.flip <= 1:
-            raise ValueError("clips_per_segment must be at least 1, flip a probability")
+        if self.clips_per_segment < 1 or not 0 <= self.flip <= 1 or not 0 <= self.max_missing < 1:
+            raise ValueError("clips_per_segment must be at least 1, flip a probability, max_missing a share below 1")
