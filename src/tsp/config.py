@@ -156,6 +156,7 @@ def check_settings(values: Mapping[str, Any], files: Iterable[Path] = ()) -> Set
     Raises:
         TspError: all faults, one line each: file, key, value, what is allowed.
     """
+    written = values.get("runs")
     values, faults = _with_bases(values)
     sources = [(path, read_yaml(path)) for path in files]
     broken = {loc[:2] for loc, _ in faults}
@@ -172,6 +173,8 @@ def check_settings(values: Mapping[str, Any], files: Iterable[Path] = ()) -> Set
     if settings is not None:
         names = {loc[-1] for loc in broken}
         faults += [fault for fault in _references(settings) if not any(repr(n) in fault[1] for n in names)]
+    # A run repeats the faults of its base; they are told once, where they are written.
+    faults = [fault for fault in faults if not _is_inherited(fault[0], written)] or faults
     if faults or settings is None:
         lines = [f"{_file_of(loc, sources)}{text}" for loc, text in faults]
         raise TspError("the configuration has " + _count(len(lines)) + "\n  " + "\n  ".join(lines))
@@ -301,6 +304,11 @@ def _with_bases(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[t
             faults.append((("runs", name, "base"), f"runs.{name}.base: {base!r} has a base itself; a base has none"))
         filled[name] = run_entry(values, name) if not faults else {k: v for k, v in entry.items() if k != "base"}
     return {**values, "runs": filled}, faults
+
+
+def _is_inherited(loc: tuple[str, ...], runs: Any) -> bool:
+    entry = runs.get(loc[1]) if loc[0] == "runs" and len(loc) > 2 and isinstance(runs, Mapping) else None
+    return isinstance(entry, Mapping) and "base" in entry and loc[2] not in entry
 
 
 def _without(values: Mapping[str, Any], entries: Iterable[tuple[str, ...]]) -> dict[str, Any]:
