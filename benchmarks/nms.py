@@ -34,7 +34,9 @@ def made_up(videos: int, candidates: int) -> list[Scored]:
 
 
 def main() -> None:
-    print(f"{'':6} {'candidates':>10} {'definition':>12} {'one by one':>12} {'together':>12} {'ratio':>7}   (ms per video)")
+    print(
+        f"{'':6} {'candidates':>10} {'definition':>12} {'one by one':>12} {'together':>12} {'ratio':>7}  (ms a video)"
+    )
     for method, (divisor, above) in METHODS.items():
         for candidates, videos, slow in CASES:
             data = made_up(videos, candidates)

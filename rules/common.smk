@@ -194,7 +194,19 @@ def subset_features(name):
 
 
 def experiment_params(wildcards):
-    return config["experiments"][wildcards.experiment]
+    """Without what only says which jobs there are: another seed or sweep leaves the trainings as they are."""
+    entry = config["experiments"][wildcards.experiment]
+    return {key: value for key, value in entry.items() if key not in ("seeds", "proposals", "sweep")}
+
+
+def experiment_proposals(wildcards):
+    if not SETTINGS.experiments[wildcards.experiment].proposals:
+        return []
+    return "results/experiments/{experiment}/{run}/seed{seed}/proposals.json".format(**wildcards)
+
+
+def experiment_sweep(wildcards):
+    return SETTINGS.experiments[wildcards.experiment].sweep
 
 
 def experiment_annotations(wildcards):

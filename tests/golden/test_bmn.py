@@ -239,10 +239,10 @@ def activitynet(shared):
 
 @pytest.fixture(scope="module")
 def counts(activitynet):
-    """Per annotated video, training first: cells by tIoU and positive nodes."""
+    """Per video of the annotation file, training first: cells by tIoU and positive nodes."""
     config, rows = Config(), []
     valid = torch.from_numpy(config.grid.valid)
-    for video in activitynet["training"] + activitynet["validation"]:
+    for video in activitynet["training"] + activitynet["validation"] + activitynet["testing"]:
         found = targets(normalised_segments(video, "feature_frames"), config)
         assert all(torch.isfinite(x).all() for x in found.values())
         iou = found["iou"][valid]
@@ -262,6 +262,7 @@ def test_published_videos(activitynet):
 
 def test_targets_of_activitynet(counts):
     """Means per training video: cells of high, middle, low and no tIoU, above 0.9; positive starts and ends."""
+    assert len(counts) == 19_228
     training = counts[:9_649]
     assert training[:, :4].mean(0).round().astype(int).tolist() == [504, 1_879, 2_095, 572]
     assert round(training[:, 4].mean()) == 68

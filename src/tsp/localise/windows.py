@@ -1,4 +1,4 @@
-"""Sliding windows over long videos, as on THUMOS14: snippets, windows, their labels, and from windows back to the video.
+"""Sliding windows over long videos, as on THUMOS14: snippets, windows, their labels, and from windows to the video.
 
 Frames are those of the original video, at its own rate; snippet i stands at frame i x step. T snippets of a window,
 n of a video, W windows, N segments, C channels.
@@ -18,6 +18,8 @@ from tsp.localise.nms import Scored, Suppression, suppress
 from tsp.types import Video
 
 Floats = NDArray[np.float64]
+# Options that raw predictions do not depend on.
+AFTER_INFERENCE = ("windows.longest_frames", "windows.rounded")
 
 
 @dataclass(frozen=True, kw_only=True)
