@@ -29,7 +29,13 @@ from tsp.localise.windows import AFTER_INFERENCE, Windows
 from tsp.training.config import TrainerConfig
 
 Floats = NDArray[np.float64]
-POST_PROCESS = ("candidates", "end_node", "end_at_border", "proposal_nms_above", "proposal_nms_divisor")
+POST_PROCESS: tuple[str, ...] = (
+    "candidates",
+    "end_node",
+    "end_at_border",
+    "proposal_nms_above",
+    "proposal_nms_divisor",
+)
 POST_PROCESS += ("proposal_time_base", "detection_nms_divisor", "boundary_in_detections", "nms_keep", "classes")
 POST_PROCESS += AFTER_INFERENCE
 

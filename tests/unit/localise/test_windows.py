@@ -151,17 +151,18 @@ def test_long_segments_score_nothing_and_ends_are_those_of_the_video():
     segments, scores = merge([(window, (grid, np.array([0.9, 0.8, 0.7, 0.1])))], 100, RELEASED, rule)
     # 60 snippets are 300 frames.
     assert segments[0].tolist() == [0.0, 20.0]
-    assert [0.8, 15.0] == [scores[0], segments[1, 0]]
-    assert len(scores) == 3
+    assert (scores[0], segments[1, 0]) == (0.8, 15.0)
+    # Each suppression keeps its last candidate back: the one without score, then [90, 91].
+    assert len(scores) == 2
 
 
 def test_thresholds_of_the_suppression_grow_with_the_share_of_the_window():
     """tIoU 0.7: above 0.5 + 0.4 x 0.1, not above 0.5 + 0.4 x 1."""
     window = Window(first=0, fps=10.0, frames=10_000)
-    rule, windows = Suppression(divisor=0.4, keep=2, above=(0.5, 0.9)), replace(RELEASED, longest_frames=None)
-    scores = np.array([0.9, 0.8, 0.1])
-    long = merge([(window, (np.array([[0, 100], [0, 70], [0, 0]]) / 100, scores))], 100, windows, rule)
-    short = merge([(window, (np.array([[0, 10], [0, 7], [0, 0]]) / 100, scores))], 100, windows, rule)
+    rule, windows = Suppression(divisor=0.4, keep=3, above=(0.5, 0.9)), replace(RELEASED, longest_frames=None)
+    scores = np.array([0.9, 0.8, 0.1, 0.1])
+    long = merge([(window, (np.array([[0, 100], [0, 70], [0, 0], [0, 0]]) / 100, scores))], 100, windows, rule)
+    short = merge([(window, (np.array([[0, 10], [0, 7], [0, 0], [0, 0]]) / 100, scores))], 100, windows, rule)
     assert long[1].tolist() == [0.9, 0.8]
     assert short[1][1] < 0.5
 
