@@ -1,6 +1,7 @@
 """Features and annotations of a subset, side by side."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,9 @@ def duration_s(video: Video) -> float:
     if not video.duration_s or video.duration_s <= 0:
         raise TspError(f"video {video.name!r}: the annotation states no duration")
     return video.duration_s
+
+
+def snippet_duration_s(video: Video) -> float:
+    """Seconds covered by whole 16-frame snippets of the annotation's frames; where it states none, all seconds."""
+    frames = video.extra.get("duration_frame")
+    return math.floor(frames / 16) * 16 / frames * duration_s(video) if frames else duration_s(video)

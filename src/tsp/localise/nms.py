@@ -16,7 +16,9 @@ LOCKSTEP = 8192
 SMALLEST = np.finfo(np.float64).smallest_subnormal
 
 
-def soft_nms(segments: Floats, scores: Floats, *, divisor: float, keep: int) -> Scored:
+def soft_nms(
+    segments: Floats, scores: Floats, *, divisor: float, keep: int, above: tuple[float, float] | None = None
+) -> Scored:
     """Gaussian Soft-NMS: emit the best segment, decay the others by exp(-tIoU^2 / divisor), repeat.
 
     Stops when `keep` are emitted, one candidate is left, or the best score is 0. The last candidate is never
@@ -27,21 +29,25 @@ def soft_nms(segments: Floats, scores: Floats, *, divisor: float, keep: int) -> 
         scores: `[N]`, not negative.
         divisor: 0.8 for ActivityNet, 0.46 for THUMOS14.
         keep: at most this many.
+        above: (a, b): only where the tIoU is above a + (b - a) x the emitted segment's length, segments being in
+            units of the video's length; None: everywhere.
 
     Returns:
         `[M, 2]` segments and their `[M]` decayed scores, in order of emission.
 
-    Paper: G-TAD section 4 (inference).
+    Paper: G-TAD section 4 (inference); with `above` as in the released code of BMN.
     """
-    return soft_nms_many([(segments, scores)], divisor=divisor, keep=keep)[0]
+    return soft_nms_many([(segments, scores)], divisor=divisor, keep=keep, above=above)[0]
 
 
-def soft_nms_many(videos: Sequence[Scored], *, divisor: float, keep: int) -> list[Scored]:
+def soft_nms_many(
+    videos: Sequence[Scored], *, divisor: float, keep: int, above: tuple[float, float] | None = None
+) -> list[Scored]:
     """`soft_nms` of every video, several videos at a time.
 
     Args:
         videos: `V` pairs of segments `[N, 2]` and scores `[N]`.
-        divisor, keep: as `soft_nms`.
+        divisor, keep, above: as `soft_nms`.
 
     Returns:
         `V` pairs, in order.
@@ -52,12 +58,12 @@ def soft_nms_many(videos: Sequence[Scored], *, divisor: float, keep: int) -> lis
     while order:
         rows = max(1, LOCKSTEP // max(1, len(videos[order[-1]][1])))
         group, order = order[-rows:], order[:-rows]
-        for v, result in zip(group, _lockstep([videos[v] for v in group], divisor, keep), strict=True):
+        for v, result in zip(group, _lockstep([videos[v] for v in group], divisor, keep, above), strict=True):
             results[v] = result
     return results
 
 
-def _lockstep(videos: list[Scored], divisor: float, keep: int) -> list[Scored]:
+def _lockstep(videos: list[Scored], divisor: float, keep: int, above: tuple[float, float] | None) -> list[Scored]:
     counts = np.array([len(scores) for _, scores in videos])
     shape = (len(videos), max(1, int(counts.max())))
     start, end, left = np.zeros(shape), np.zeros(shape), np.full(shape, -1.0)
@@ -76,7 +82,10 @@ def _lockstep(videos: list[Scored], divisor: float, keep: int) -> list[Scored]:
             break
         emitted.append((np.where(going, best, -1), score))
         left[every, best] = -1.0
-        _decay(left, start, end, best, divisor, spare)
+        if above is None:
+            _decay(left, start, end, best, divisor, spare)
+        else:
+            _decay_above(left, start, end, best, divisor, above)
     picked = np.array([best for best, _ in emitted], dtype=np.int64).reshape(-1, len(videos))
     scored = np.array([score for _, score in emitted]).reshape(-1, len(videos))
     return [
@@ -106,3 +115,20 @@ def _decay(
     np.negative(overlap, out=overlap)
     overlap /= divisor
     left *= np.exp(overlap, out=overlap)
+
+
+def _decay_above(
+    left: Floats, start: Floats, end: Floats, best: NDArray[np.int64], divisor: float, above: tuple[float, float]
+) -> None:
+    """As `_decay`, where the tIoU is above the threshold of the emitted segment's length.
+
+    On the grid many tIoUs equal their threshold, so the union is added up in the order of the released code.
+    """
+    rows, (least, most) = np.arange(len(best)), above
+    first, last = start[rows, best][:, None], end[rows, best][:, None]
+    overlap = np.maximum(np.minimum(end, last) - np.maximum(start, first), 0.0)
+    union = (end - start) - overlap + last - first
+    share = overlap / np.maximum(union, SMALLEST)
+    chosen = share > least + (most - least) * (last - first)
+    share = share[chosen]
+    left[chosen] *= np.exp(-(share * share) / divisor)

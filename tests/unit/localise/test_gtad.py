@@ -8,7 +8,7 @@ import torch
 from unit.localise.make import LABELS, SMALL, SUBSETS, make_set
 
 from tsp.errors import TspError
-from tsp.io.annotations import write_annotations
+from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.predictions import read_predictions
 from tsp.localise import gtad
 from tsp.localise.data import normalised_segments, read_subset
@@ -146,7 +146,7 @@ def test_detections_take_the_two_best_classes(data, tmp_path):
 
 def test_detections_are_seconds_inside_the_video(data, tmp_path):
     found = detections(data, tmp_path)
-    duration = {v.name: v.duration_s for v in gtad.read_annotations(data / "annotations.json")}
+    duration = {v.name: v.duration_s for v in read_annotations(data / "annotations.json")}
     for video, entries in found.items():
         ends = np.array([e["segment"] for e in entries])
         assert (ends[:, 0] >= 0).all()
@@ -214,7 +214,7 @@ def test_3x3_map_convolutions_train(data, tmp_path):
 
 
 def test_annotations_without_actions_are_an_error(data, tmp_path):
-    videos = [replace(v, segments=()) for v in gtad.read_annotations(data / "annotations.json")]
+    videos = [replace(v, segments=()) for v in read_annotations(data / "annotations.json")]
     write_annotations(tmp_path / "annotations.json", videos)
     for name in ("train.h5", "valid.h5"):
         (tmp_path / name).symlink_to(data / name)
