@@ -47,7 +47,7 @@ class ExperimentConfig:
     """A downstream method on one data set; `runs` of a table say on which features."""
 
     method: str
-    """Module with Config, train, infer and post_process (`tsp.localise.method`)."""
+    """Module with Config, train, infer, post_process and propose (`tsp.localise.method`)."""
     dataset: str
     """Entry of `datasets:`."""
     stride: int = 16
