@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tsp.io.annotations import read_annotations
+from tsp.io.files import sha256
 from tsp.report.config import TableConfig
 from tsp.report.figures import class_bars, map_curves, recall_curves, seed_dots, training_curves
 from tsp.report.overlay import pick_videos, similarity_of_files, timeline_of_files
@@ -107,11 +108,13 @@ def write_report(
         configuration: the whole configuration, for its hash.
         repository: where the code version is read from.
     """
-    pictures = [
-        Picture(path=folder / f"{stem}.png", title=title, caption=f"{caption} ({table}/{stem}.pdf, .csv)")
-        for table, folder in figures.items()
-        for stem, (title, caption) in FIGURES.items()
-    ]
+    pictures: dict[str, Picture] = {}
+    for table, folder in figures.items():
+        for stem, (title, caption) in FIGURES.items():
+            path = folder / f"{stem}.png"
+            # Tables of the same features share some figures: each is shown once.
+            shown = Picture(path=path, title=title, caption=f"{caption} ({table}/{stem}.pdf, .csv)")
+            pictures.setdefault(sha256(path), shown)
     build_page(
         output,
         title="TSP, reproduced",
@@ -119,7 +122,7 @@ def write_report(
         " classifier (TAC), in the same downstream method.",
         miniature=miniature,
         tables=list(tables.values()),
-        pictures=pictures,
+        pictures=list(pictures.values()),
         overlays=[
             Picture(path=path, title="A video and its predictions", caption=f"{OVERLAY} ({table}/overlay.mp4)")
             for table, path in overlays.items()

@@ -124,7 +124,7 @@ class _writer:
             "threads": 1,
         }
         self.command = ffmpeg.compile(
-            ffmpeg.output(stream, f"file:{path}", loglevel="error", movflags="+faststart", **options),
+            ffmpeg.output(stream, f"file:{path}", loglevel="error", **options),
             cmd=ffmpeg_path(),
             overwrite_output=True,
         )
