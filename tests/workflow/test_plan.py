@@ -106,3 +106,15 @@ def test_table_of_features_that_were_not_released(snakemake, tmp_path):
     text = done.stdout + done.stderr
     assert "'released_features_activitynet' has no released features 'stride8/synthetic-train'" in text
     assert done.returncode != 0
+
+
+def test_every_ablation_and_table_is_one_target(snakemake, tmp_path):
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "table_miniature_gvf"))
+    # Start weights, and TSP without, with average and with maximum GVF; no TAC but for the video-level classes.
+    assert jobs["pretrain"] == 5
+    assert jobs["table"] == 1
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "ablations"))
+    assert jobs["table"] == 5
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "run_mini_tac"))
+    assert jobs["pretrain"] == 2
+    assert "train_localiser" not in jobs
