@@ -38,6 +38,8 @@ class BuildConfig:
 
     tables: list[str] = field(default_factory=list)
     """Names of `tables:` entries."""
+    ablations: list[str] = field(default_factory=list)
+    """Names of `tables:` entries that the target `ablations` makes."""
     features: list[str] = field(default_factory=list)
     """Feature files without a table: `<run>/stride<n>/<dataset>-<subset>`."""
 
@@ -47,7 +49,7 @@ class ExperimentConfig:
     """A downstream method on one data set; `runs` of a table say on which features."""
 
     method: str
-    """Module with Config, train, infer and post_process (`tsp.localise.method`)."""
+    """Module with Config, train, infer, post_process and propose (`tsp.localise.method`)."""
     dataset: str
     """Entry of `datasets:`."""
     stride: int = 16
@@ -56,8 +58,6 @@ class ExperimentConfig:
     """Video-level classes: a run whose action head scores the videos, or a file of class scores."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """One training per seed."""
-    proposals: bool = False
-    """Score class-agnostic proposals too (AR@AN, AUC); the method must offer `propose`."""
     sweep: dict[str, list[Any]] = field(default_factory=dict)
     """Options of post-processing and the values to try, for `.../seed<k>/sweep.csv`; no table needs them."""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -217,8 +217,6 @@ def resolve_experiment(name: str, entry: Mapping[str, Any]) -> ResolvedExperimen
     """Import the method of an experiment, check its settings and fill in their defaults."""
     experiment = build(ExperimentConfig, entry, f"experiments.{name}")
     module = resolve(experiment.method)
-    if experiment.proposals and not hasattr(module, "propose"):
-        raise TspError(f"experiments.{name}.proposals: {experiment.method} makes no proposals (it has no `propose`)")
     settings = asdict(build(module.Config, experiment.settings, f"experiments.{name}.settings"))
     return ResolvedExperiment(name=name, experiment=replace(experiment, settings=settings))
 
@@ -365,8 +363,9 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
         for column in table.columns:
             check(("tables", name, "columns"), column.experiment, s.experiments, "experiment")
         faults += [(("tables", name, "rows"), f"tables.{name}.rows: {text}") for text in _unreleased(s, table)]
-    for table_name in s.build.tables:
-        check(("build", "tables"), table_name, s.tables, "table")
+    for key in ("tables", "ablations"):
+        for table_name in getattr(s.build, key):
+            check(("build", key), table_name, s.tables, "table")
     return faults
 
 

@@ -113,7 +113,7 @@ def read_labels(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: 
         ]
         for video, rows in results.items()
     }
-    return numbered(path, entries, truth, labels_of(truth, ignore_unknown_labels=ignore_unknown_labels))
+    return numbered(path, entries, truth, labels_of(path, truth, ignore_unknown_labels=ignore_unknown_labels))
 
 
 def evaluate(truth: GroundTruth, predictions: Predictions, ks: Sequence[int] = KS) -> ClassificationResult:

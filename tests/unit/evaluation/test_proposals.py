@@ -65,7 +65,7 @@ def test_a_perfect_file_scores_99_percent_as_the_integral_starts_at_the_first_po
 def test_ar_at_n_is_told_only_where_the_curve_ends_at_100():
     scores = scores_json(evaluate(*arrays([(0, (0, 5))], [(0, (0, 5))] * 7), max_proposals=None))
     assert (scores["AR"], scores["max_proposals"]) == ({}, 7)
-    assert scores["curve"]["proposals_per_video"][-1] == pytest.approx(7)
+    assert scores["curve"][-1][0] == pytest.approx(7)
 
 
 @pytest.mark.parametrize("found", [[], [(2, (0, 5))]])
