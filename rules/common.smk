@@ -26,7 +26,7 @@ def one_of(names):
 GVF_STRIDE = 16
 
 # Figures of every table (src/tsp/report/build.py says what they show).
-FIGURES = ("seeds", "curves", "classes", "training", "timeline", "similarity")
+FIGURES = ("seeds", "curves", "recall", "classes", "training", "timeline", "similarity")
 
 
 subsets = {s for d in SETTINGS.datasets.values() for s in d.subsets}
@@ -275,6 +275,23 @@ def figure_subset(wildcards):
     return d.subsets[d.valid].official
 
 
+def figure_videos(wildcards, pattern="results/{dataset}/videos/{subset}"):
+    d = SETTINGS.experiments[first_experiment(wildcards.table)].dataset
+    return pattern.format(dataset=d, subset=SETTINGS.datasets[d].valid)
+
+
+def figure_manifest(wildcards):
+    return figure_videos(wildcards, "results/{dataset}/manifest/{subset}.csv")
+
+
+def row_labels(wildcards):
+    return [row.label for row in SETTINGS.tables[wildcards.table].rows]
+
+
+def overlay_name(wildcards):
+    return SETTINGS.tables[wildcards.table].overlay
+
+
 def table_entry(wildcards):
     return config["tables"][wildcards.table]
 
@@ -309,3 +326,9 @@ table_features = list(
         for subset in (SETTINGS.datasets[e.dataset].train, SETTINGS.datasets[e.dataset].valid)
     )
 )
+# Released features come without videos to draw on.
+built_overlays = [
+    f"results/report/figures/{table}/overlay.mp4"
+    for table in SETTINGS.build.tables
+    if not any(SETTINGS.runs[row.run].features for row in SETTINGS.tables[table].rows)
+]

@@ -38,6 +38,8 @@ class BuildConfig:
 
     tables: list[str] = field(default_factory=list)
     """Names of `tables:` entries."""
+    ablations: list[str] = field(default_factory=list)
+    """Names of `tables:` entries that the target `ablations` makes."""
     features: list[str] = field(default_factory=list)
     """Feature files without a table: `<run>/stride<n>/<dataset>-<subset>`."""
 
@@ -47,7 +49,7 @@ class ExperimentConfig:
     """A downstream method on one data set; `runs` of a table say on which features."""
 
     method: str
-    """Module with Config, train, infer and post_process (`tsp.localise.method`)."""
+    """Module with Config, train, infer, post_process and propose (`tsp.localise.method`)."""
     dataset: str
     """Entry of `datasets:`."""
     stride: int = 16
@@ -359,8 +361,9 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
         for column in table.columns:
             check(("tables", name, "columns"), column.experiment, s.experiments, "experiment")
         faults += [(("tables", name, "rows"), f"tables.{name}.rows: {text}") for text in _unreleased(s, table)]
-    for table_name in s.build.tables:
-        check(("build", "tables"), table_name, s.tables, "table")
+    for key in ("tables", "ablations"):
+        for table_name in getattr(s.build, key):
+            check(("build", key), table_name, s.tables, "table")
     return faults
 
 

@@ -37,7 +37,13 @@ def values(original):
 def test_shipped_configuration_has_no_fault(preset):
     values, files = read_folder(preset=preset)
     settings = check_settings(values, files)
-    assert settings.build.tables == {"demo": ["miniature"], "paper": ["tal_activitynet"]}[preset]
+    assert (
+        settings.build.tables
+        == {
+            "demo": ["miniature", "miniature_proposals"],
+            "paper": ["tal_activitynet", "proposals_activitynet"],
+        }[preset]
+    )
     for name in settings.experiments:
         resolve_experiment(name, values["experiments"][name])
     for encoder in settings.encoders.values():

@@ -295,7 +295,7 @@ def post_process(config: Config, *, raw: Path, annotations: Path, subset: str, l
 
 
 def propose(config: Config, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
-    """Turn raw predictions into proposals without labels, for average recall (predictions.json).
+    """See `method.Method.propose`.
 
     The score is start x end x classification x regression, decayed where segments overlap more than their length
     allows.

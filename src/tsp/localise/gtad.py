@@ -19,7 +19,7 @@ from tsp.localise.align import Grid, align_and_mix, to_map
 from tsp.localise.boundary import boundary_map, iou_map, peaks, valid_cells
 from tsp.localise.data import Rows, Subset, duration_s
 from tsp.localise.labels import read_video_scores
-from tsp.localise.nms import soft_nms_many
+from tsp.localise.nms import Scored, soft_nms_many
 from tsp.localise.session import MapTask, read_raw, write_segments
 from tsp.localise.sparse import pointwise
 from tsp.progress import progress
@@ -317,13 +317,25 @@ def post_process(config: Config, *, raw: Path, annotations: Path, subset: str, l
         video's class score.
     """
     scores = read_video_scores(labels)
+    videos, kept = _kept(config, raw, annotations, subset)
+    facts = {"producer": _method(config).producer, "raw_sha256": sha256(raw), "labels_sha256": sha256(labels)}
+    write_segments(output, videos, kept, version="G-TAD", facts=facts, labels=(scores, config.classes))
+
+
+def propose(config: Config, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
+    """See `method.Method.propose`: the segments of the detections, before classes."""
+    videos, kept = _kept(config, raw, annotations, subset)
+    facts = {"producer": _method(config).producer, "raw_sha256": sha256(raw)}
+    write_segments(output, videos, kept, version="G-TAD", facts=facts, labels=None)
+
+
+def _kept(config: Config, raw: Path, annotations: Path, subset: str) -> tuple[dict[str, float], list[Scored]]:
+    """Length in seconds and segments after suppression, by video."""
     videos, candidates = {}, []
     for video, maps in progress(read_raw(raw, annotations, subset), desc="candidates", unit="video"):
         videos[video.name] = duration_s(video)
         candidates.append(proposals(maps["map"], maps["start"], maps["end"], config))
-    kept = soft_nms_many(candidates, divisor=config.nms_divisor, keep=config.nms_keep)
-    facts = {"producer": _method(config).producer, "raw_sha256": sha256(raw), "labels_sha256": sha256(labels)}
-    write_segments(output, videos, kept, version="G-TAD", facts=facts, labels=(scores, config.classes))
+    return videos, soft_nms_many(candidates, divisor=config.nms_divisor, keep=config.nms_keep)
 
 
 def proposals(found: Floats, start: Floats, end: Floats, config: Config) -> tuple[Floats, Floats]:

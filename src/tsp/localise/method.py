@@ -1,6 +1,6 @@
-"""What a localiser offers to the rules: a module with `Config`, `train`, `infer` and `post_process`.
+"""What a localiser offers to the rules: a module with `Config`, `train`, `infer`, `post_process` and `propose`.
 
-A new method is one module with these four names and one entry in config/experiments.yaml; no rule changes.
+A new method is one module with these five names and one entry in config/experiments.yaml; no rule changes.
 """
 
 from pathlib import Path
@@ -49,3 +49,6 @@ class Method(Protocol):
         self, config: Any, *, raw: Path, annotations: Path, subset: str, labels: Path, output: Path
     ) -> None:
         """Turn raw predictions and video-level class scores into detections (predictions.json)."""
+
+    def propose(self, config: Any, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
+        """Turn raw predictions into proposals without labels (proposals.json)."""
