@@ -13,6 +13,7 @@ LAYERS = [
     ["report"],
     ["config"],
     ["steps", "predict", "sweep"],
+    ["status"],
     ["cli", "__main__"],
 ]
 RANK = {area: rank for rank, areas in enumerate(LAYERS) for area in areas}

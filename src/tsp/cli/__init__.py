@@ -16,6 +16,7 @@ The workflow itself is `snakemake --cores all` in the repository (see README.md)
 steps by hand, on any files of the documented formats.
 
   tsp check                                   the whole configuration, every fault at once
+  tsp status                                  done, running, stale, missing, and what the rest would cost
   tsp groundtruth --dataset thumos14 --annotations val_Annotation.csv --metadata valid_metadata.csv \\
       --subset valid --output segments.csv    the clip index of the paper from official annotations
   tsp predict my.mp4 --weights results/pretrain/mini_tsp/encoder.safetensors
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_show(commands)
     _add_check(commands)
+    _add_status(commands)
     _add_schema(commands)
     _add_groundtruth(commands)
     _add_predict(commands)
@@ -115,6 +117,23 @@ def _check(args: argparse.Namespace) -> int:
         f"preset {settings.preset}: {len(settings.datasets)} data sets, {len(settings.runs)} runs,"
         f" {len(settings.experiments)} experiments, {len(settings.tables)} tables: no fault"
     )
+    return 0
+
+
+def _add_status(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser("status", help="what is done, running, stale, missing, and what the rest would cost")
+    command.add_argument("snakemake", nargs="*", help="targets and further arguments for snakemake, after `--`")
+    command.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: results)")
+    command.set_defaults(run=_status)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from tsp.config import ROOT
+    from tsp.status import outdated_encoders, planned, stages, table
+
+    print(table(stages(planned(ROOT / "Snakefile", args.snakemake), args.results.parent / "logs")))
+    if runs := outdated_encoders(args.results):
+        print(f"trained by older code (rerun with track_code: all, or delete the weights): {', '.join(runs)}")
     return 0
 
 
