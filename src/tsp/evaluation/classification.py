@@ -185,7 +185,7 @@ def _entries(rows: Any, classes: Any, path: str | Path, video: str) -> list[Any]
 def _checked(entry: Any, where: str) -> dict[str, Any]:
     try:
         checked = {"label": entry["label"], "score": float(entry["score"])}
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise TspError(f"{where}: expected a label and a score ({error!r})") from error
     if not math.isfinite(checked["score"]):
         raise TspError(f"{where}: the score is not finite")

@@ -141,7 +141,7 @@ def instances_of(
     segments = np.asarray([(start, end) for *_, start, end in rows])
     if not np.isfinite(segments).all():
         number, label = rows[int(np.flatnonzero(~np.isfinite(segments).all(1))[0])][:2]
-        raise TspError(f"{where}: {counted[number].name!r}: a segment of {label!r} is not finite; expected seconds")
+        raise TspError(f"{where}: {counted[number].name!r}: a segment of {label!r:.80} is not finite; expected seconds")
     annotated = sum(len(v.segments) for v in counted)
     counts = {
         "videos": len(counted),
@@ -226,8 +226,8 @@ def labels_of(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bo
         number = index.get(label) if isinstance(label, str) else None
         if number is None and not (ignore_unknown_labels and isinstance(label, str)):
             raise TspError(
-                f"{path}: results[{video!r}][{place}]: label {label!r} is not in the counted ground truth, which has"
-                f" {len(index)} classes; check the spelling, or ignore unknown labels"
+                f"{path}: results[{video!r}][{place}]: label {label!r:.80} is not in the counted ground truth, which"
+                f" has {len(index)} classes; check the spelling, or ignore unknown labels"
             )
         return number
 
@@ -235,9 +235,9 @@ def labels_of(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bo
 
 
 def check_not_empty(path: str | Path) -> None:
-    """Say of an empty file that it is empty, rather than where its JSON ends."""
+    """Say of an empty file that it is empty, rather than what is missing at its first character."""
     if Path(path).is_file() and not Path(path).stat().st_size:
-        raise TspError(f"{path}: the file is empty; expected JSON")
+        raise TspError(f"{path}: the file is empty")
 
 
 def numbered(

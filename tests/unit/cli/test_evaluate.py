@@ -5,6 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from unit.evaluation.test_captions import Shares
 
 from tsp.cli import main
 from tsp.cli.evaluate import parse_tious
@@ -64,7 +67,9 @@ def test_detection_of_another_subset(files, capsys):
 
 
 def test_proposals(files, capsys):
-    scores = run(capsys, "proposals", *truth_of(files), "--proposals", files / "p.json")
+    scores = run(capsys, "proposals", *truth_of(files), "--predictions", files / "p.json")
+    assert list(scores["AR"]) == ["1", "5", "10", "100"]
+    assert run(capsys, "proposals", *truth_of(files), "--proposals", files / "p.json", "--max-avg", "100") == scores
     assert scores["AR"]["100"] == 0.5
     assert 49 < scores["AUC"] <= 50
     assert len(scores["curve"]) == 100
@@ -79,6 +84,7 @@ def test_classification(files, capsys):
 def test_errors_and_their_figures(files, capsys):
     scores = run(capsys, "errors", *truth_of(files), "--predictions", files / "p.json", "--figures", files / "figures")
     assert scores["false_positives"]["totals"]["0.50"]["background"] == 1
+    assert scores["tie_share"] == 0
     assert list((files / "figures").glob("*.png"))
 
 
@@ -106,7 +112,10 @@ def test_two_files_are_compared(files, capsys):
     assert any(row[:5] == ["mAP_N", "of", "length", "XS", "50.00"] for row in rows)
 
 
-def test_captions(files, capsys):
+def test_captions(files, capsys, monkeypatch):
+    """Without Java, which tests/golden starts."""
+    monkeypatch.setattr("tsp.evaluation.captions.Meteor", Shares)
+    monkeypatch.setattr("tsp.evaluation.captions.tokenise", lambda sentences: {s: s.lower() for s in sentences})
     reference = {"v1": {"duration": 60, "timestamps": [[0, 10]], "sentences": ["A man is running."]}}
     found = {"results": {"v1": [{"sentence": "A man is running.", "timestamp": [0, 10]}]}}
     (files / "r.json").write_text(json.dumps(reference))
@@ -120,7 +129,7 @@ def test_captions(files, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "the file is empty; expected JSON"),
+        ("", "p.json: the file is empty"),
         ("[1, 2", "p.json"),
         ('{"results": []}', "no 'results' object"),
         ('{"results": {"v1": [{"segment": [0, 1]}]}}', "results['v1'][0]: expected segment"),
@@ -143,6 +152,64 @@ def test_ranges_include_their_stop():
     for wrong in ("0.5:0.9:0.3", "a", "0.5:0.4:0.1"):
         with pytest.raises(TspError, match="--tiou"):
             parse_tious(wrong)
+
+
+# What a file may hold at any place instead of what belongs there.
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+REFERENCE = {"v1": {"duration": 60, "timestamps": [[0, 10]], "sentences": ["A man."]}}
+CAPTIONS = {"results": {"v1": [{"sentence": "A man.", "timestamp": [0, 10], "proposal_score": 0.5}]}}
+
+
+def places(value, path=()):
+    """Every place in a document."""
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(inner, (*path, key))
+
+
+def replaced(value, path, other):
+    if not path:
+        return other
+    copy = value.copy()
+    copy[path[0]] = replaced(value[path[0]], path[1:], other)
+    return copy
+
+
+@pytest.mark.parametrize("task", ["detection", "proposals", "classification", "captions", "errors"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_odd_files_are_measured_or_told_in_one_line(files, capsys, monkeypatch, task, data):
+    monkeypatch.setattr("tsp.evaluation.captions.Meteor", Shares)
+    monkeypatch.setattr("tsp.evaluation.captions.tokenise", lambda sentences: {s: s.lower() for s in sentences})
+    (files / "r.json").write_text(json.dumps(REFERENCE))
+    (files / "c.json").write_text(json.dumps(CAPTIONS))
+    names = ("r.json", "c.json") if task == "captions" else ("g.json", "p.json")
+    changed = data.draw(st.sampled_from(names))
+    whole = (files / changed).read_text()
+    document = json.loads(whole)
+    path = data.draw(st.sampled_from(list(places(document))))
+    (files / changed).write_text(json.dumps(replaced(document, path, data.draw(ODD))))
+    flag = "--references" if task == "captions" else "--ground-truth"
+    status = main(["evaluate", task, flag, str(files / names[0]), "--predictions", str(files / names[1])])
+    (files / changed).write_text(whole)
+    out, err = capsys.readouterr()
+    if status:
+        (said,) = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert (names[0] in said or names[1] in said) and len(said) < 700
+    else:
+        json.loads(out, parse_constant=pytest.fail)
+
+
+def test_help_takes_less_than_a_second_of_imports():
+    command = [sys.executable, "-X", "importtime", "-m", "tsp", "evaluate", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    own = [line.split("|")[0].removeprefix("import time:") for line in done.stderr.splitlines()[1:] if "|" in line]
+    assert sum(int(us) for us in own if us.strip().isdigit()) < 1e6
+    assert len(own) > 20
 
 
 def test_help_does_not_import_torch():

@@ -1,5 +1,7 @@
 """AR@AN on arrays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,6 +56,29 @@ def test_equals_the_hundredfold_loop(truth, found, average):
             best = max((float(tiou([s], [instance])[0, 0]) for s in first), default=0.0)
             expected[:, j - 1] += [best >= t for t in TIOUS]
     np.testing.assert_allclose(result.recall, expected / len(truth), rtol=0, atol=1e-12)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), segments), min_size=1, max_size=8),
+    st.lists(st.tuples(st.integers(-1, 2), segments), max_size=30),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_rows_does_not_matter(truth, found, random):
+    """The scores are distinct; of equal ones the later row comes first."""
+    instances, proposals = arrays(truth, found)
+    order = random.sample(range(len(found)), len(found))
+    columns = {name: getattr(proposals, name)[order] for name in ("video", "label", "segments", "score")}
+    again = evaluate(arrays(random.sample(truth, len(truth)), [])[0], replace(proposals, **columns), TIOUS)
+    before = evaluate(instances, proposals, TIOUS)
+    np.testing.assert_array_equal(again.recall, before.recall)
+    assert again.auc == before.auc
+
+
+def test_of_equal_scores_the_later_row_comes_first():
+    truth, found = arrays([(0, (0, 5))], [(0, (0, 5)), (0, (6, 8))])
+    result = evaluate(truth, replace(found, score=[0.5, 0.5]), max_proposals=1)
+    assert (result.recall.max(), result.tie_share) == (0, 1)
 
 
 def test_a_perfect_file_scores_99_percent_as_the_integral_starts_at_the_first_point():
