@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from tsp import differences
 from tsp.cli import _parser
 
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
@@ -20,6 +21,13 @@ def test_links_within_the_repository(repository):
         for link in LINK.findall(page.read_text()):
             if not link.startswith(("http:", "https:")):
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_differences_are_in_sync(repository):
+    """`tsp schema` rewrites them."""
+    found = (repository / "docs/differences.md").read_text()
+    assert found == differences.page(repository / "src/tsp")
+    assert "- `extraction_frames`" in found or "- `clip_frames`" in found
 
 
 def test_commands_have_the_options_that_are_named(repository, capsys):

@@ -4,7 +4,7 @@ import ast
 
 LAYERS = [
     ["errors"],
-    ["types", "segments", "progress", "resolve"],
+    ["types", "segments", "progress", "resolve", "differences"],
     ["io"],
     ["datasets", "video", "evaluation"],
     ["encoders"],

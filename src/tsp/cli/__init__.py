@@ -138,16 +138,20 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _add_schema(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    command = commands.add_parser("schema", help="write config/schema.json from the configuration classes")
+    command = commands.add_parser("schema", help="write config/schema.json and docs/differences.md from the docstrings")
     command.add_argument("--output", type=Path, help="default: config/schema.json of the repository")
     command.set_defaults(run=_schema)
 
 
 def _schema(args: argparse.Namespace) -> int:
     from tsp.config import ROOT, schema
-    from tsp.io.files import write_json
+    from tsp.differences import page
+    from tsp.io.files import atomic, write_json
 
     write_json(args.output or ROOT / "config" / "schema.json", schema())
+    if args.output is None:
+        with atomic(ROOT / "docs" / "differences.md") as temporary:
+            temporary.write_text(page(ROOT / "src" / "tsp"), encoding="utf-8")
     return 0
 
 
