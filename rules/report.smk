@@ -38,7 +38,7 @@ rule figures:
         scores=table_scores,
         predictions=figure_sources("predictions"),
         features=figure_sources("features"),
-        logs=figure_sources("logs"),
+        logs=training_logs,
         annotations=figure_annotations,
     output:
         report(
@@ -57,10 +57,35 @@ rule figures:
         entry=table_entry,
         cells=cells_of,
         subset=figure_subset,
+        trained=trained_runs,
         folder="results/report/figures/{table}",
         code=code_version("tsp.report.build"),
     script:
         "../workflow/scripts/figures.py"
+
+
+rule overlay_video:
+    """The first annotated video of a table's measured subset with actions and predictions running below it."""
+    input:
+        predictions=figure_sources("predictions"),
+        annotations=figure_annotations,
+        manifest=figure_manifest,
+    output:
+        "results/report/figures/{table}/overlay.mp4",
+    log:
+        "logs/overlay_video/{table}.log",
+    benchmark:
+        "logs/overlay_video/{table}.tsv"
+    conda:
+        "../envs/tsp.yaml"
+    params:
+        labels=row_labels,
+        subset=figure_subset,
+        videos=figure_videos,
+        name=overlay_name,
+        code=code_version("tsp.report.overlay_video"),
+    script:
+        "../workflow/scripts/overlay_video.py"
 
 
 rule page:
@@ -68,6 +93,7 @@ rule page:
     input:
         tables=[f"results/tables/{table}.html" for table in SETTINGS.build.tables],
         figures=expand("results/report/figures/{table}/{figure}.png", table=SETTINGS.build.tables, figure=FIGURES),
+        overlays=built_overlays,
         manifests=built_manifests,
     output:
         "results/report/index.html",

@@ -37,7 +37,13 @@ def values(original):
 def test_shipped_configuration_has_no_fault(preset):
     values, files = read_folder(preset=preset)
     settings = check_settings(values, files)
-    assert settings.build.tables == {"demo": ["miniature"], "paper": ["tal_activitynet"]}[preset]
+    assert (
+        settings.build.tables
+        == {
+            "demo": ["miniature", "miniature_proposals"],
+            "paper": ["tal_activitynet", "proposals_activitynet"],
+        }[preset]
+    )
     for name in settings.experiments:
         resolve_experiment(name, values["experiments"][name])
     for encoder in settings.encoders.values():
@@ -88,6 +94,12 @@ def test_all_faults_are_listed_at_once(values):
     values["runs"]["mini_tac"]["base"] = "y"
     values["datasets"]["synthetic"]["train"] = "z"
     with pytest.raises(TspError, match=r"(?s)3 faults.*'y' is no run.*'z' is no subset.*'x' is no encoder"):
+        check_settings(values)
+
+
+def test_a_fault_of_a_base_is_told_once(values):
+    values["runs"]["mini_tsp"]["head_lr"] = "fast"
+    with pytest.raises(TspError, match=r"has 1 fault:\n.*runs\.mini_tsp\.head_lr"):
         check_settings(values)
 
 

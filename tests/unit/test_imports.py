@@ -4,7 +4,7 @@ import ast
 
 LAYERS = [
     ["errors"],
-    ["types", "segments", "progress", "resolve"],
+    ["types", "segments", "progress", "resolve", "differences"],
     ["io"],
     ["datasets", "video", "evaluation"],
     ["encoders"],
@@ -12,7 +12,8 @@ LAYERS = [
     ["pretrain", "features", "localise", "caption"],
     ["report"],
     ["config"],
-    ["steps", "predict"],
+    ["steps", "predict", "sweep"],
+    ["status"],
     ["cli", "__main__"],
 ]
 RANK = {area: rank for rank, areas in enumerate(LAYERS) for area in areas}

@@ -27,10 +27,10 @@ def test_demo_goes_from_videos_to_the_report(snakemake, tmp_path):
         "pretrain",
         "extract_features",
     ]
-    stages += ["merge_features", "train_localiser", "infer_localiser", "post_process", "evaluate_detection", "table"]
+    stages += ["merge_features", "train_localiser", "infer_localiser", "post_process", "evaluate", "table"]
     assert set(stages) <= set(jobs)
-    # Two kinds of features with three seeds each.
-    assert jobs["train_localiser"] == jobs["evaluate_detection"] == 6
+    # Two methods on two kinds of features with three seeds each.
+    assert jobs["train_localiser"] == jobs["evaluate"] == 12
 
 
 def test_paper_needs_the_annotations_and_nothing_else(snakemake, tmp_path):
@@ -47,7 +47,7 @@ def test_paper_needs_the_annotations_and_nothing_else(snakemake, tmp_path):
     # 101 + 50 shards of videos; released weights, TAC and TSP.
     assert jobs["download"] == jobs["standardise"] == jobs["probe"] == 151
     assert jobs["pretrain"] == 3
-    assert jobs["train_localiser"] == 9
+    assert jobs["train_localiser"] == 18
 
 
 FAULTS = {
@@ -79,3 +79,73 @@ def test_missing_video_folder_is_one_message(snakemake, tmp_path):
     assert done.returncode != 0
     assert f"{overlay}: datasets.activitynet.videos: '/no/such/folder': no such folder" in text
     assert "Traceback" not in text
+
+
+def test_released_features_need_no_video(snakemake, tmp_path):
+    annotations = tmp_path / "data/activitynet/activity_net.v1-3.min.json"
+    annotations.parent.mkdir(parents=True)
+    annotations.write_text(json.dumps({"version": "1.3", "taxonomy": [], "database": {}}))
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("build: {tables: [tal_activitynet_released]}\n")
+    arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
+    jobs = planned(snakemake(tmp_path, *arguments))
+    assert not {"download", "standardise", "probe", "extract_features"} & set(jobs)
+    # Training and validation features; the released weights give the video-level classes.
+    assert jobs["fetch_features"] == 2
+    assert jobs["fetch_weights"] == jobs["pretrain"] == jobs["video_scores"] == 1
+    assert jobs["train_localiser"] == 3
+
+
+def test_thumos14_is_cut_into_windows_from_dense_features(snakemake, tmp_path):
+    for name in ("val", "test"):
+        path = tmp_path / f"data/thumos14/{name}_Annotation.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("video,type,start,end\n")
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("build: {tables: [tal_thumos14]}\n")
+    arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
+    jobs = planned(snakemake(tmp_path, *arguments))
+    # G-TAD and BMN on TAC and TSP features with three seeds each; both subsets of both features, and for the GVF.
+    assert jobs["train_localiser"] == jobs["evaluate"] == 12
+    assert jobs["merge_features"] == 6
+
+
+def test_sweep_of_one_training_is_a_target(snakemake, tmp_path):
+    target = "results/experiments/bmn_synthetic/mini_tsp/seed1/sweep.md"
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", target))
+    assert jobs["sweep"] == jobs["train_localiser"] == jobs["infer_localiser"] == 1
+    assert "post_process" not in jobs
+
+
+def test_another_seed_or_sweep_repeats_no_training(snakemake, tmp_path):
+    """What an experiment's configuration file is made from does not name them."""
+    target = "results/experiments/gtad_synthetic/config.yaml"
+    assert snakemake(tmp_path, "--", target).returncode == 0
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("experiments: {gtad_synthetic: {seeds: [7], sweep: {nms_keep: [5]}}}\n")
+    done = snakemake(tmp_path, "--dry-run", "--configfile", overlay, "--", target)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_table_of_features_that_were_not_released(snakemake, tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(
+        "tables:\n  mine:\n    title: T\n    rows: [{run: released_features_activitynet, label: x}]\n"
+        "    columns: [{experiment: gtad_synthetic, metric: average_mAP, title: a}]\n"
+    )
+    done = snakemake(tmp_path, "--dry-run", "--configfile", overlay)
+    text = done.stdout + done.stderr
+    assert "'released_features_activitynet' has no released features 'stride8/synthetic-train'" in text
+    assert done.returncode != 0
+
+
+def test_every_ablation_and_table_is_one_target(snakemake, tmp_path):
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "table_miniature_gvf"))
+    # Start weights, and TSP without, with average and with maximum GVF; no TAC but for the video-level classes.
+    assert jobs["pretrain"] == 5
+    assert jobs["table"] == 1
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "ablations"))
+    assert jobs["table"] == 5
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "run_mini_tac"))
+    assert jobs["pretrain"] == 2
+    assert "train_localiser" not in jobs

@@ -2,7 +2,7 @@
 
 from tsp.config import ResolvedRun, read_config
 from tsp.pretrain.train import Inputs, pretrain
-from tsp.steps import run_step, workers_of
+from tsp.steps import code_version, run_step, workers_of
 
 
 def main(job):
@@ -25,6 +25,7 @@ def main(job):
         work_dir=job.params.work,
         workers=workers_of(job),
         devices=max(1, job.resources.get("gpu", 1)),
+        code=code_version("tsp.pretrain.train"),
     )
 
 

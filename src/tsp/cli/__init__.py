@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tsp.cli.evaluate import add_evaluate
+from tsp.cli.sweep import add_sweep
 from tsp.errors import TspError
 from tsp.steps import quiet_libraries
 
@@ -15,6 +16,7 @@ The workflow itself is `snakemake --cores all` in the repository (see README.md)
 steps by hand, on any files of the documented formats.
 
   tsp check                                   the whole configuration, every fault at once
+  tsp status                                  done, running, stale, missing, and what the rest would cost
   tsp groundtruth --dataset thumos14 --annotations val_Annotation.csv --metadata valid_metadata.csv \\
       --subset valid --output segments.csv    the clip index of the paper from official annotations
   tsp predict my.mp4 --weights results/pretrain/mini_tsp/encoder.safetensors
@@ -23,6 +25,8 @@ steps by hand, on any files of the documented formats.
                                               features in another project's layout
   tsp evaluate detection --ground-truth G.json --predictions P.json
                                               also: proposals, classification, captions, errors
+  tsp sweep --raw raw.h5 --set nms_keep=100,200 ...
+                                              options of post-processing, tried without a network
 """
 
 
@@ -51,11 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_show(commands)
     _add_check(commands)
+    _add_status(commands)
     _add_schema(commands)
     _add_groundtruth(commands)
     _add_predict(commands)
     _add_export(commands)
     add_evaluate(commands)
+    add_sweep(commands)
     return parser
 
 
@@ -114,17 +120,38 @@ def _check(args: argparse.Namespace) -> int:
     return 0
 
 
+def _add_status(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser("status", help="what is done, running, stale, missing, and what the rest would cost")
+    command.add_argument("snakemake", nargs="*", help="targets and further arguments for snakemake, after `--`")
+    command.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: results)")
+    command.set_defaults(run=_status)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from tsp.config import ROOT
+    from tsp.status import outdated_encoders, planned, stages, table
+
+    print(table(stages(planned(ROOT / "Snakefile", args.snakemake), args.results.parent / "logs")))
+    if runs := outdated_encoders(args.results):
+        print(f"trained by older code (rerun with track_code: all, or delete the weights): {', '.join(runs)}")
+    return 0
+
+
 def _add_schema(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    command = commands.add_parser("schema", help="write config/schema.json from the configuration classes")
+    command = commands.add_parser("schema", help="write config/schema.json and docs/differences.md from the docstrings")
     command.add_argument("--output", type=Path, help="default: config/schema.json of the repository")
     command.set_defaults(run=_schema)
 
 
 def _schema(args: argparse.Namespace) -> int:
     from tsp.config import ROOT, schema
-    from tsp.io.files import write_json
+    from tsp.differences import page
+    from tsp.io.files import atomic, write_json
 
     write_json(args.output or ROOT / "config" / "schema.json", schema())
+    if args.output is None:
+        with atomic(ROOT / "docs" / "differences.md") as temporary:
+            temporary.write_text(page(ROOT / "src" / "tsp"), encoding="utf-8")
     return 0
 
 

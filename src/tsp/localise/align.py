@@ -8,19 +8,15 @@ T snippets, D durations, S samples of a cell (inner, then context), O outputs of
 """
 
 import functools
-import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tsp.localise import sparse
 from tsp.localise.boundary import valid_cells
-
-# Columns of a sparse product on the CPU: more would push the operand out of the cache, at five times the time.
-WIDTH = 32
 
 
 @dataclass(frozen=True)
@@ -42,9 +38,14 @@ class Grid:
     expand: float
 
     @property
+    def valid(self) -> NDArray[np.bool_]:
+        """`[D, T]`: cells that are segments of the video."""
+        return valid_cells(self.length, self.durations)
+
+    @property
     def cells(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Durations and starts of the valid cells."""
-        d, s = np.nonzero(valid_cells(self.length, self.durations))
+        d, s = np.nonzero(self.valid)
         return d, s
 
     @property
@@ -98,55 +99,15 @@ def operator(grid: Grid, dtype: torch.dtype, device: torch.device) -> tuple[Tens
     adds in a fixed order.
     """
     samples = grid.inner + grid.context
-    n, width = len(grid.rois), grid.length * samples
-    keys, weights = [], []
+    rows, columns, weights = [], [], []
     for bins, offset in ((grid.inner, 0), (grid.context, grid.inner)):
         if bins:
             roi, sample, snippet, weight = roi_align(grid.rois, bins, grid.length)
-            keys.append(roi * width + snippet * samples + offset + sample)
+            rows.append(roi)
+            columns.append(snippet * samples + offset + sample)
             weights.append(weight)
-    places, entry = np.unique(np.concatenate(keys), return_inverse=True)
-    values = torch.from_numpy(np.bincount(entry, np.concatenate(weights))).to(dtype)
-    row, column = np.divmod(places, width)
-    a = _csr(row, column, values, (n, width))
-    order = np.argsort(column, kind="stable")
-    a_t = _csr(column[order], row[order], values[torch.from_numpy(order)], (width, n))
-    if device.type == "cpu":
-        return a, a_t
-    dense = a.to_dense().to(device)
-    return dense, dense.t()
-
-
-def _csr(row: NDArray[np.int64], column: NDArray[np.int64], values: Tensor, shape: tuple[int, int]) -> Tensor:
-    """A sparse matrix of entries sorted by row."""
-    starts = np.searchsorted(row, np.arange(shape[0] + 1))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        parts = (torch.from_numpy(starts), torch.from_numpy(np.ascontiguousarray(column)), values)
-        return torch.sparse_csr_tensor(*parts, size=shape, check_invariants=True)
-
-
-def _product(a: Tensor, x: Tensor) -> Tensor:
-    """A `[n, R]` times each `[R, O]` of `x` `[B, R, O]`."""
-    out = x.new_empty(x.shape[0], a.shape[0], x.shape[2])
-    width = WIDTH if a.layout == torch.sparse_csr else x.shape[2]
-    for b in range(x.shape[0]):
-        for at in range(0, x.shape[2], width):
-            out[b, :, at : at + width] = a @ x[b, :, at : at + width].contiguous()
-    return out
-
-
-class _Apply(torch.autograd.Function):
-    """A @ x with the transpose at hand, so that the backward pass is a product too, in a fixed order of sums."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, a_t: Tensor, x: Tensor) -> Tensor:
-        ctx.a_t = a_t
-        return _product(a, x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, _product(ctx.a_t, grads[0])
+    entries = (np.concatenate(rows), np.concatenate(columns), np.concatenate(weights))
+    return sparse.assemble(*entries, (len(grid.rois), grid.length * samples), dtype=dtype, device=device)
 
 
 def align_and_mix(features: Tensor, context: Tensor, weight: Tensor, bias: Tensor, grid: Grid) -> Tensor:
@@ -178,14 +139,9 @@ def align_and_mix(features: Tensor, context: Tensor, weight: Tensor, bias: Tenso
         ]
         # [B, T, S * O] to [B, T * S, O]
         columns = torch.cat(mixed, dim=2).view(batch, length * samples, out)
-        a, a_t = operator(grid, dtype, features.device)
-        return _Apply.apply(a, a_t, columns) + bias  # type: ignore[no-any-return]
+        return sparse.apply(operator(grid, dtype, features.device), columns, bias)
 
 
 def to_map(cells: Tensor, grid: Grid) -> Tensor:
     """`[B, cells + 1, O]` to `[B, O, D, T]`, the shared value in every invalid cell."""
-    valid = torch.from_numpy(valid_cells(grid.length, grid.durations)).to(cells.device)
-    last = cells.shape[1] - 1
-    index = torch.full(valid.shape, last, dtype=torch.int64, device=cells.device)
-    index[valid] = torch.arange(last, device=cells.device)
-    return cells.transpose(1, 2)[..., index.flatten()].view(cells.shape[0], -1, *valid.shape)
+    return sparse.to_map(cells, grid.valid)

@@ -4,6 +4,8 @@ T snippets, D durations, N segments; cell (d, s) stands for [s, s + d + 1) snipp
 Targets in float64: many lie on a threshold, where the order of operations decides.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,29 +34,33 @@ def iou_map(segments: Floats, length: int, durations: int) -> Floats:
     """
     gap = 1.0 / length
     d, s = np.arange(durations)[:, None], np.arange(length)[None, :]
-    start, end = s * gap, s * gap + (d + 1) * gap
-    best = np.zeros((durations, length))
+    return best_tiou(segments, s * gap, s * gap + (d + 1) * gap) * valid_cells(length, durations)
+
+
+def best_tiou(segments: Floats, start: NDArray[Any], end: NDArray[Any]) -> Floats:
+    """Largest tIoU of each interval `start` to `end`, of any shape, with any of `segments` `[N, 2]`."""
+    best = np.zeros(np.broadcast_shapes(start.shape, end.shape))
     for first, last in segments:
         inter = np.maximum(np.minimum(end, last) - np.maximum(start, first), 0.0)
         union = (end - start) + (last - first) - inter
         best = np.maximum(best, np.divide(inter, union, out=np.zeros_like(inter), where=union > 0))
-    return best * valid_cells(length, durations)
+    return best
 
 
-def boundary_map(points: Floats, length: int, *, cell_end: float) -> Floats:
+def boundary_map(points: Floats, length: int, *, cell_start: float = -0.5, cell_end: float) -> Floats:
     """How far each node lies inside the region of 3 snippets around any of the boundaries.
 
     Args:
         points: `[N]` starts (or ends) in units of the video's length.
         length: T.
-        cell_end: node i covers [i - 0.5, i + cell_end] snippets: 1.5 as released for ActivityNet, else 0.5.
+        cell_start, cell_end: node i covers [i + cell_start, i + cell_end] snippets.
 
     Returns:
         `[T]`: largest covered share of the node.
     """
     gap = 1.0 / length
     i = np.arange(length)
-    low, high = gap * (i - 0.5), gap * (i + cell_end)
+    low, high = gap * (i + cell_start), gap * (i + cell_end)
     half = 3 * gap / 2
     best = np.zeros(length)
     for point in points:
@@ -83,12 +89,13 @@ def balanced(p: Tensor, positive: Tensor, negative: Tensor, *, extra: int = 0) -
     return total
 
 
-def regression_loss(p: Tensor, iou: Tensor) -> Tensor:
+def regression_loss(p: Tensor, iou: Tensor, zero: Tensor | None = None) -> Tensor:
     """Half the mean squared error over cells drawn so that high, middle and low tIoU weigh the same.
 
     Args:
         p: `[B, D, T]` predictions.
         iou: `[B, D, T]` targets, 0 for invalid cells.
+        zero: cells of tIoU 0 that count as low; None: none does.
 
     Returns:
         Scalar; 0 where no cell is above 0.7. Cells are drawn anew at every call from the device's generator.
@@ -98,6 +105,8 @@ def regression_loss(p: Tensor, iou: Tensor) -> Tensor:
         included; here that set is taken whole. Its division 0 / 0 without high cells is 0 here.
     """
     high, middle, low = iou > 0.7, (iou > 0.3) & (iou <= 0.7), (iou > 0) & (iou <= 0.3)
+    if zero is not None:
+        low = low | zero
     weight = high.to(p.dtype)
     for cells in (middle, low):
         share = high.sum() / cells.sum().clamp(min=1)

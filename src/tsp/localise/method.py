@@ -1,8 +1,9 @@
-"""What a localiser offers to the rules: a module with `Config`, `train`, `infer` and `post_process`.
+"""What a localiser offers to the rules: a module with `Config`, `train`, `infer`, `post_process` and `propose`.
 
-A new method is one module with these four names and one entry in config/experiments.yaml; no rule changes.
+A new method is one module with these five names and one entry in config/experiments.yaml; no rule changes.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,8 @@ class Method(Protocol):
 
     Config: type[Any]
     """Frozen dataclass of all options, published defaults."""
+    POST_PROCESS: Sequence[str]
+    """Fields of `Config` that raw predictions do not depend on; where it is missing nothing can be swept."""
 
     def train(
         self,
@@ -49,3 +52,6 @@ class Method(Protocol):
         self, config: Any, *, raw: Path, annotations: Path, subset: str, labels: Path, output: Path
     ) -> None:
         """Turn raw predictions and video-level class scores into detections (predictions.json)."""
+
+    def propose(self, config: Any, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
+        """Turn raw predictions into proposals without labels (proposals.json)."""

@@ -132,6 +132,7 @@ def pretrain(
     workers: int = 0,
     device: str | None = None,
     devices: int = 1,
+    code: str = "",
 ) -> None:
     """Make the encoder of a run.
 
@@ -145,6 +146,7 @@ def pretrain(
         workers: loader processes of each device.
         device: `cpu`, `cuda`, `cuda:1`; None: a GPU if there is one.
         devices: processes, one per GPU.
+        code: version of the training code, kept in `encoder.json` so that it can be told from newer code.
 
     Raises:
         TspError: a file is missing or wrong, training diverges, the disk is full.
@@ -155,7 +157,7 @@ def pretrain(
     elif run.dataset is None:
         _untrained(run, encoder, inputs, output)
     else:
-        distributed.launch(_train, devices, (run, encoder, inputs, output, work_dir, workers, device))
+        distributed.launch(_train, devices, (run, encoder, inputs, output, work_dir, workers, device, code))
 
 
 def _train(
@@ -166,7 +168,7 @@ def _train(
     work_dir: Path,
     *hardware: Any,
 ) -> None:
-    workers, device = hardware
+    workers, device, code = hardware
     needed = ["train_segments", "valid_segments", "train_videos", "valid_videos", "labels"]
     needed += ["gvf"] * bool(run.gvf) + ["start"] * bool(run.start)
     for name in needed:
@@ -185,7 +187,7 @@ def _train(
     log.info("%d training and %d validation clips per epoch", len(train), len(valid))
     result = fit(task, train, valid, run.trainer, work_dir, workers=workers, device=device)
     if distributed.rank() == 0:
-        _finish(result, facts, output, work_dir)
+        _finish(result, {**facts, "code": code}, output, work_dir)
 
 
 def _clips(run: RunConfig, encoder: EncoderConfig, files: Inputs, *, training: bool) -> ClipDataset:

@@ -82,6 +82,8 @@ class TableConfig:
     """Published values; a cell without one shows a dash."""
     differences: list[DifferenceConfig] = field(default_factory=list)
     """Rows of paired differences below the runs."""
+    overlay: str | None = None
+    """Video that is rendered with its predictions; null: the first with two actions."""
 
     def __post_init__(self) -> None:
         runs = [row.run for row in self.rows]

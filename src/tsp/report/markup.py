@@ -38,7 +38,7 @@ table.text td,table.text th{text-align:left;vertical-align:top}
 table.text td:last-child{white-space:normal;overflow-wrap:anywhere;min-width:13rem;width:100%}
 .figures{display:flex;flex-wrap:wrap;align-items:flex-start;gap:0 2rem}
 figure{margin:0 0 1.5rem;max-width:100%}
-figure .scroll{background:#fff}
+figure .scroll{background:#fff}figure video{display:block;width:100%;max-width:640px}
 figure img{display:block;width:100%;max-width:100%;height:auto}
 figcaption{margin:.5rem 0 0}
 .miniature .result .banner{display:none}

@@ -66,6 +66,7 @@ def build_page(
     miniature: bool = False,
     tables: Sequence[str | Path] = (),
     pictures: Sequence[Picture] = (),
+    overlays: Sequence[Picture] = (),
     manifests: Mapping[str, str | Path] | None = None,
     benchmarks: Iterable[str | Path] = (),
     provenance: Mapping[str, object] | None = None,
@@ -79,13 +80,14 @@ def build_page(
         miniature: put the warning that these are no results of the paper on top.
         tables: HTML files of `tables.write_table`.
         pictures: figures, embedded.
+        overlays: videos (`.mp4`), embedded.
         manifests: name of the subset -> manifest of its videos.
         benchmarks: Snakemake's benchmark files, `<...>/<rule>/<job>.tsv`.
         provenance: facts: versions, commit, configuration hash, sources of inputs.
     """
     sections = [
         ("tables", "Tables", "\n".join(read_fragment(path) for path in tables)),
-        ("figures", "Figures", _figures(pictures)),
+        ("figures", "Figures", _figures(pictures) + _overlays(overlays)),
         ("videos", "Videos", _videos(manifests or {})),
         ("cost", "Cost", _costs(stage_costs(benchmarks))),
         ("provenance", "Provenance", _facts(provenance or {})),
@@ -154,6 +156,15 @@ def _measured(value: str | None) -> float | None:
 
 def _figures(pictures: Sequence[Picture]) -> str:
     return f'<div class="figures">{"".join(map(_figure, pictures))}</div>' if pictures else ""
+
+
+def _overlays(videos: Sequence[Picture]) -> str:
+    return "".join(
+        f'<figure class="overlay"><h3>{text(v.title)}</h3><video controls muted preload="metadata" '
+        f'src="data:video/mp4;base64,{base64.b64encode(Path(v.path).read_bytes()).decode("ascii")}"></video>'
+        f"<figcaption>{text(v.caption)}</figcaption></figure>"
+        for v in videos
+    )
 
 
 def _figure(picture: Picture) -> str:

@@ -49,7 +49,9 @@ def detad(instances, predictions, threshold, norm, inside, min_precision=0.0):
         matched, taken = {}, set()
         for n in sorted(rows, key=lambda n: (-predictions[n][3], -n)):
             video, _, segment, _ = predictions[n]
-            mine = [(tiou(segment, s, False), i) for i, (v, label, s) in enumerate(instances) if (v, label) == (video, k)]
+            mine = [
+                (tiou(segment, s, False), i) for i, (v, label, s) in enumerate(instances) if (v, label) == (video, k)
+            ]
             free = [(u, i) for u, i in sorted(mine, reverse=True) if u >= threshold and i not in taken]
             matched[n] = free[0][1] if free else None
             taken.add(matched[n])

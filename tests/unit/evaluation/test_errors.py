@@ -75,7 +75,14 @@ def test_kinds_equal_the_row_by_row_protocol(truth, found):
 def test_buckets_hold_their_right_edge():
     assert bucket_of(np.asarray([0, 0.2, 0.2001, 1]), BUCKETS["activitynet"]["coverage"]).tolist() == [0, 0, 1, 4]
     assert bucket_of(np.asarray([30, 31, 180, 181.0]), BUCKETS["activitynet"]["length"]).tolist() == [0, 1, 3, 4]
-    assert bucket_of(np.asarray([1, 2, 40, 41, 80, 81]), BUCKETS["thumos14"]["instances"]).tolist() == [0, 1, 1, 2, 2, 3]
+    assert bucket_of(np.asarray([1, 2, 40, 41, 80, 81]), BUCKETS["thumos14"]["instances"]).tolist() == [
+        0,
+        1,
+        1,
+        2,
+        2,
+        3,
+    ]
 
 
 def test_instances_that_cannot_be_are_left_out_before_anything_else(caplog):

@@ -13,7 +13,9 @@ RUNS = {"tac": "TAC", "tsp": "TSP", "no": "never run"}
 
 def content(value, classes=("a", "b", "c")):
     per_class = {c: {"average_AP": value + n / 10} for n, c in enumerate(classes)}
-    return {"mAP": {"0.50": value + 0.1, "0.75": value}, "average_mAP": value, "per_class": per_class}
+    proposals = {"curve": [[1, value / 2], [2, value]]}
+    scores = {"mAP": {"0.50": value + 0.1, "0.75": value}, "average_mAP": value}
+    return {**scores, "per_class": per_class, "proposals": proposals}
 
 
 SCORES = {
@@ -44,13 +46,20 @@ def test_map_curves(tmp_path):
     assert data.tiou.unique().tolist() == [0.5, 0.75]
 
 
+def test_recall_curves(tmp_path):
+    figures.recall_curves(SCORES, RUNS, tmp_path / "a.png", experiment="e")
+    data = drawn(tmp_path / "a.png")
+    assert data[(data.run == "tsp")].average_recall.tolist() == pytest.approx([17.5, 35])
+    assert data.proposals_per_video.unique().tolist() == [1, 2]
+
+
 def test_class_bars(tmp_path):
     figures.class_bars(SCORES, RUNS, tmp_path / "a.png", experiment="e", most=2)
     data = drawn(tmp_path / "a.png")
     assert data[data.run == "tac"].average_AP.tolist() == pytest.approx([31, 41, 51])
 
 
-@pytest.mark.parametrize("draw", [figures.seed_dots, figures.map_curves, figures.class_bars])
+@pytest.mark.parametrize("draw", [figures.seed_dots, figures.map_curves, figures.recall_curves, figures.class_bars])
 def test_no_results_are_told(tmp_path, draw):
     with pytest.raises(TspError, match="nothing to draw"):
         draw(SCORES, RUNS, tmp_path / "a.png", experiment="other")
@@ -80,6 +89,11 @@ def test_curves_of_a_log(tmp_path):
 def test_curves_of_a_log_without_windows(tmp_path):
     curves = figures.read_curves(log(tmp_path / "log.jsonl", *CLOSING))
     assert curves["train", "action"] == [(1.0, 9.0), (2.0, 9.0)]
+
+
+def test_training_curves_of_nothing_trained(tmp_path):
+    figures.training_curves({}, tmp_path / "a.png")
+    assert drawn(tmp_path / "a.png").empty
 
 
 def test_training_curves(tmp_path):

@@ -1,0 +1,127 @@
+"""Constant sampling matrices: sparse on the CPU, dense on a GPU; products with gradients, maps from cells.
+
+B batch, R rows, n cells, O columns.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+# Columns of a sparse product on the CPU: more would push the operand out of the cache, at five times the time.
+WIDTH = 32
+Ints = NDArray[np.int64]
+
+
+def assemble(
+    row: Ints,
+    column: Ints,
+    weight: NDArray[Any],
+    shape: tuple[int, int],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """The matrix of the summed entries, and its transpose.
+
+    Args:
+        row, column, weight: entries in any order; equal places add up.
+        shape: rows and columns.
+        dtype: of the matrix.
+        device: on a CPU both are sparse; on a GPU dense, where the product is fast enough and adds in a fixed order.
+    """
+    places, entry = np.unique(row * shape[1] + column, return_inverse=True)
+    values = torch.from_numpy(np.bincount(entry, weight, minlength=len(places))).to(dtype)
+    row, column = np.divmod(places, shape[1])
+    a = _csr(row, column, values, shape)
+    if device.type != "cpu":
+        dense = a.to_dense().to(device)
+        return dense, dense.t()
+    order = np.argsort(column, kind="stable")
+    return a, _csr(column[order], row[order], values[torch.from_numpy(order)], shape[::-1])
+
+
+def _csr(row: Ints, column: Ints, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """A sparse matrix of entries sorted by row."""
+    starts = np.searchsorted(row, np.arange(shape[0] + 1))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        parts = (torch.from_numpy(starts), torch.from_numpy(np.ascontiguousarray(column)), values)
+        return torch.sparse_csr_tensor(*parts, size=shape, check_invariants=True)
+
+
+def _product(a: Tensor, x: Tensor) -> Tensor:
+    """A `[n, R]` times each `[R, O]` of `x` `[B, R, O]`."""
+    out = x.new_empty(x.shape[0], a.shape[0], x.shape[2])
+    width = WIDTH if a.layout == torch.sparse_csr else x.shape[2]
+    for b in range(x.shape[0]):
+        for at in range(0, x.shape[2], width):
+            out[b, :, at : at + width] = a @ x[b, :, at : at + width].contiguous()
+    return out
+
+
+class _Apply(torch.autograd.Function):
+    """A @ x with the transpose at hand, so that the backward pass is a product too, in a fixed order of sums."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, a_t: Tensor, x: Tensor, bias: Tensor) -> Tensor:
+        ctx.a_t = a_t
+        return _product(a, x).add_(bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, Tensor]:
+        return None, None, _product(ctx.a_t, grads[0]), grads[0].sum((0, 1))
+
+
+def apply(matrix: tuple[Tensor, Tensor], x: Tensor, bias: Tensor) -> Tensor:
+    """`A x + bias` for each `[R, O]` of `x` `[B, R, O]`: `[B, n, O]`.
+
+    Args:
+        matrix: `assemble`'s.
+        x: columns to sample.
+        bias: `[O]`.
+    """
+    return _Apply.apply(*matrix, x, bias)  # type: ignore[no-any-return]
+
+
+class _ToMap(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, cells: Tensor, index: Tensor, outside: Tensor) -> Tensor:
+        ctx.save_for_backward(index, outside)
+        columns = cells.transpose(1, 2)
+        flat = columns[..., -1:].expand(-1, -1, len(outside)).contiguous()
+        return flat.index_copy_(2, index, columns[..., :-1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        index, outside = ctx.saved_tensors
+        (grad,) = grads
+        out = grad.new_empty(grad.shape[0], len(index) + 1, grad.shape[1])
+        for video, rows in zip(grad, out, strict=True):
+            rows[:-1] = video.t()[index]
+            rows[-1] = video @ outside.to(grad.dtype)
+        return out, None, None
+
+
+def to_map(cells: Tensor, valid: NDArray[np.bool_]) -> Tensor:
+    """Lay the cells out as a map.
+
+    Args:
+        cells: `[B, n + 1, O]`: the valid cells in the map's order, then the value that all invalid cells share.
+        valid: `[rows, columns]`, n of them True.
+
+    Returns:
+        `[B, O, rows, columns]`.
+    """
+    mask = torch.from_numpy(valid).to(cells.device).flatten()
+    flat = _ToMap.apply(cells, mask.nonzero()[:, 0], ~mask)
+    return flat.view(cells.shape[0], -1, *valid.shape)  # type: ignore[no-any-return]
+
+
+def pointwise(layer: nn.Module, cells: Tensor) -> Tensor:
+    """A 1x1 convolution on channels-last cells `[..., C]`."""
+    weight, bias = layer.parameters()
+    return nn.functional.linear(cells, weight.flatten(1), bias)

@@ -1,0 +1,63 @@
+"""Links and commands of README and docs lead somewhere."""
+
+import re
+import shlex
+
+import pytest
+
+from tsp import differences
+from tsp.cli import _parser
+
+LINK = re.compile(r"\]\(([^)#\s]+)\)")
+COMMAND = re.compile(r"`tsp ([a-z][^`]*)`|^(?:\.venv/bin/)?tsp ([a-z].*)$", re.MULTILINE)
+
+
+def pages(repository):
+    return [repository / "README.md", *sorted((repository / "docs").rglob("*.md"))]
+
+
+def test_links_within_the_repository(repository):
+    for page in pages(repository):
+        for link in LINK.findall(page.read_text()):
+            if not link.startswith(("http:", "https:")):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_differences_are_in_sync(repository):
+    """`tsp schema` rewrites them."""
+    found = (repository / "docs/differences.md").read_text()
+    assert found == differences.page(repository / "src/tsp")
+    assert "- `extraction_frames`" in found or "- `clip_frames`" in found
+
+
+def test_commands_have_the_options_that_are_named(repository, capsys):
+    known = commands(_parser())
+    for page in pages(repository):
+        for found in COMMAND.findall(page.read_text()):
+            text = (found[0] or found[1]).split(" #")[0].replace("|", " ").replace("…", "").replace("\\", "")
+            words = shlex.split(text)
+            name = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in known), None)
+            assert name, f"{page.name}: tsp {text}"
+            options = {word.split("=")[0].strip("[]") for word in words if word.strip("[").startswith("--")} - {"--"}
+            said = known[name].format_help()
+            for option in options:
+                assert option in said, f"{page.name}: tsp {name} has no {option}"
+
+
+def commands(parser):
+    """Parsers by command, `evaluate detection` included."""
+    found = {}
+    for action in parser._actions:
+        for name, inner in (getattr(action, "choices", None) or {}).items() if hasattr(action, "add_parser") else ():
+            found[name] = inner
+            found |= {f"{name} {deeper}": p for deeper, p in commands(inner).items()}
+    return found
+
+
+@pytest.mark.parametrize("word", ["detection", "proposals", "classification", "captions", "errors"])
+def test_every_task_teaches(word, capsys):
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["evaluate", word, "--help"])
+    said = capsys.readouterr().out
+    assert "--ground-truth" in said or "--references" in said
+    assert len(said) > 400
