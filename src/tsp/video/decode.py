@@ -204,3 +204,31 @@ class ReaderPool:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_readers": OrderedDict()}
+
+
+def read_sound(path: str | Path) -> tuple[NDArray[np.float64], int] | None:
+    """The sound of a video file, channels averaged.
+
+    Args:
+        path: the file.
+
+    Returns:
+        `[n]` samples in -1 to 1, quantised to 16 bits, and their rate in Hz; None: the file has no sound.
+
+    Raises:
+        TspError: the file cannot be opened, or no sound can be decoded.
+    """
+    try:
+        with av.open(f"file:{path}") as container:
+            if not container.streams.audio:
+                return None
+            stream = container.streams.audio[0]
+            resampler = av.AudioResampler(format="s16p", layout=stream.layout, rate=stream.rate)
+            parts = [part.to_ndarray() for frame in container.decode(stream) for part in resampler.resample(frame)]
+            parts += [part.to_ndarray() for part in resampler.resample(None)] if parts else []
+            rate = int(stream.rate)
+    except (FFmpegError, OSError) as error:
+        raise TspError(f"{path}: its sound cannot be decoded ({error})") from error
+    if not parts:
+        return np.zeros(0), rate
+    return np.concatenate(parts, axis=1).mean(axis=0) / 32768.0, rate

@@ -1,0 +1,1 @@
+"""Dense video captioning with a bi-modal transformer (BMT): captioner, proposal generator, sound features."""

@@ -1,0 +1,175 @@
+"""Options of BMT. Defaults: the variant on TSP features; `original()`: the published one on I3D features."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from tsp.pretrain.config import ReleasedFile
+from tsp.training.config import TrainerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundConfig:
+    """Where the weights of the sound network come from (docs/fidelity_bmt.md)."""
+
+    weights: ReleasedFile = field(
+        default_factory=lambda: ReleasedFile(
+            url="https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",
+            sha256="10086976",
+        )
+    )
+    """VGGish: a state dict with `features.*` and `embeddings.*`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionTrainer(TrainerConfig):
+    """The trainer with the captioner's values for TSP features; one item is one segment."""
+
+    epochs: int = 100
+    """Passes over the training segments, at most."""
+    batch_size: int = 128
+    """Segments of a batch; 32 for I3D."""
+    optimizer: Literal["sgd", "adam"] = "adam"
+    """Adam, constant rate."""
+    patience: int | None = 10
+    """Epochs without gain after which training stops; 30 for I3D."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalTrainer(TrainerConfig):
+    """The trainer with the proposal generator's values for TSP features; one item is one video."""
+
+    epochs: int = 100
+    """Passes over the training videos, at most."""
+    batch_size: int = 64
+    """Videos of a batch; 16 for I3D."""
+    optimizer: Literal["sgd", "adam"] = "adam"
+    """Adam, constant rate."""
+    patience: int | None = 10
+    """Epochs without gain after which training stops; 30 for I3D."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionerConfig:
+    """The captioner: encoder, decoder, words, training."""
+
+    tokeniser: Literal["spacy", "simple"] = "spacy"
+    """`spacy`: the English rules of the package spaCy (published); `simple`: words, numbers and marks, no package."""
+    vectors: ReleasedFile | None = field(
+        default_factory=lambda: ReleasedFile(url="https://nlp.stanford.edu/data/glove.840B.300d.zip")
+    )
+    """Word vectors in GloVe's text format, plain or zipped (published: GloVe 840B, 300-d); null: random ones."""
+    train_vectors: bool = False
+    """Train the word vectors too; the published model keeps them as they are."""
+    word_width: int = 300
+    """Width of the decoder; word vectors of another width are mapped to it by a linear layer and ReLU."""
+    width: int = 1024
+    """Common width of the attentions."""
+    heads: int = 4
+    """Attention heads."""
+    layers: int = 2
+    """Encoder layers, and decoder layers."""
+    widening: int = 4
+    """Width of a feed-forward layer, in widths of its stream."""
+    dropout: float = 0.1
+    """Everywhere."""
+    smoothing: float = 0.7
+    """Share of the target distribution that is spread over all words."""
+    lr: float = 2e-4
+    """Learning rate; 5e-5 for I3D."""
+    metric: Literal["METEOR", "loss"] = "METEOR"
+    """What picks the best epoch: METEOR of the captions at tIoU 0.5 (needs Java), or the next-word loss."""
+    most_words: int = 30
+    """Words of a caption."""
+    beam: int = 1
+    """Sentences that are followed side by side; 1: greedy, as published."""
+    caption_batch: int = 256
+    """Segments that are captioned together; no effect on the words."""
+    trainer: CaptionTrainer = field(default_factory=CaptionTrainer)
+    """Epochs, batch, patience."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no attention or target distribution has."""
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing is {self.smoothing}, expected at least 0 and below 1")
+        if min(self.beam, self.most_words, self.layers, self.caption_batch) < 1:
+            raise ValueError("beam, most_words, layers and caption_batch must be at least 1")
+        if self.vectors is None and not self.train_vectors:
+            raise ValueError(
+                "without word vectors (`vectors`) random ones are used, and must be trained: train_vectors"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalConfig:
+    """The proposal generator: heads, padding, selection, training."""
+
+    encoder: Literal["captioner", "own"] = "captioner"
+    """`captioner`: that of the captioner, frozen, dropout active while the heads are trained; `own`: trained anew."""
+    audio_anchors: int = 48
+    """Segment lengths of the sound heads, by k-means."""
+    video_anchors: int = 128
+    """Segment lengths of the picture heads, by k-means."""
+    audio_kernels: tuple[int, ...] = (5, 13, 23, 35, 51, 69, 91, 121, 161, 211)
+    """Kernel of each sound head, in features."""
+    video_kernels: tuple[int, ...] = (1, 5, 9, 13, 19, 25, 35, 45, 61, 79)
+    """Kernel of each picture head, in features."""
+    head_width: int = 512
+    """Middle channels of a head."""
+    anchor_seed: int = 13
+    """Of the initial centres of the k-means."""
+    audio_length: int = 800
+    """Features that every video's sound is padded to."""
+    video_length: int = 720
+    """Features that every video's pictures are padded to; 300 for I3D."""
+    no_object_weight: float = 100.0
+    """Factor of the loss of slots without segment."""
+    silent: Literal["drop", "zero"] = "drop"
+    """A video without sound: left out (published), or one feature of zeros, as the captioner has it."""
+    mask_padding: bool = False
+    """Take no proposals from padded positions; the published code does, and drops most of them by their time."""
+    most: int = 100
+    """Proposals of a video."""
+    shortest_s: float = 0.2
+    """Proposals of at most this many seconds are dropped."""
+    nms: float | None = None
+    """Drop a proposal whose tIoU with a better one reaches this; null (published tables): none."""
+    lr: float = 2e-4
+    """Learning rate; 5e-5 for I3D."""
+    trainer: ProposalTrainer = field(default_factory=ProposalTrainer)
+    """Epochs, batch, patience."""
+
+    def __post_init__(self) -> None:
+        """Refuse kernels without a middle."""
+        for kernel in (*self.audio_kernels, *self.video_kernels):
+            if kernel % 2 == 0 or kernel < 1:
+                raise ValueError(f"kernel {kernel}: expected odd sizes, which keep the length")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """BMT: both networks. Widths of the streams are those of the features."""
+
+    missing: Literal["error", "skip"] = "error"
+    """Videos without video features: refuse, naming all of them, or leave them out."""
+    captioner: CaptionerConfig = field(default_factory=CaptionerConfig)
+    """Trained first, on annotated segments."""
+    proposals: ProposalConfig = field(default_factory=ProposalConfig)
+    """Trained second, on the captioner's encoder."""
+
+
+def original(config: Config | None = None) -> Config:
+    """`config` with the values of the published code on I3D features (rgb + flow, 1024 wide, a feature per 2.56 s).
+
+    Paper: BMT (Iashin and Rahtu, BMVC 2020), section 4.
+    """
+    config = config or Config()
+    captioner, proposals = config.captioner, config.proposals
+    return replace(
+        config,
+        captioner=replace(captioner, lr=5e-5, trainer=replace(captioner.trainer, batch_size=32, patience=30)),
+        proposals=replace(
+            proposals, lr=5e-5, video_length=300, trainer=replace(proposals.trainer, batch_size=16, patience=30)
+        ),
+    )

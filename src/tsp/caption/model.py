@@ -1,0 +1,88 @@
+"""Trained networks in and out: weights with their vocabulary, sizes and options beside them."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tsp.caption.captioner import Captioner
+from tsp.caption.config import Config
+from tsp.caption.proposals import Proposer, build_proposer
+from tsp.caption.text import Vocabulary
+from tsp.encoders.weights import State, load_state, load_strict, save_encoder
+from tsp.errors import TspError
+from tsp.io.files import read_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A captioner that was read from its file.
+
+    Args:
+        model: in eval mode, on the CPU.
+        vocabulary: its words.
+        widths: of its features of sound and pictures.
+    """
+
+    model: Captioner
+    vocabulary: Vocabulary
+    widths: tuple[int, int]
+
+
+def save_captioner(
+    path: Path, state: State, vocabulary: Vocabulary, widths: tuple[int, int], config: Config, facts: dict[str, Any]
+) -> None:
+    """Write a captioner's weights, and its vocabulary beside them: it is not built anew from the training captions."""
+    own = {"vocabulary": list(vocabulary.words), "widths": list(widths), "config": asdict(config.captioner)}
+    save_encoder(path, state, {**facts, **own})
+
+
+def load_captioner(path: Path, config: Config) -> Trained:
+    """Read what `save_captioner` wrote.
+
+    Raises:
+        TspError: missing, or of other sizes than `config` says.
+    """
+    facts = _facts(path, "vocabulary", "widths")
+    state = load_state(path)
+    vocabulary = Vocabulary(facts["vocabulary"])
+    audio, video = facts["widths"]
+    table = state.get("table.weight", torch.zeros(0, 0))
+    model = Captioner(audio, video, len(vocabulary), config.captioner, torch.zeros(len(vocabulary), table.shape[1]))
+    load_strict(model, state, path)
+    return Trained(model=model.eval(), vocabulary=vocabulary, widths=(audio, video))
+
+
+def save_proposer(
+    path: Path, model: Proposer, state: State, widths: tuple[int, int], config: Config, facts: dict[str, Any]
+) -> None:
+    """Write a proposal generator, frozen encoder and anchors included."""
+    steps = [model.audio.step_s, model.video.step_s]
+    own = {"widths": list(widths), "steps_s": steps, "config": asdict(config.proposals)}
+    save_encoder(path, state, {**facts, **own})
+
+
+def load_proposer(path: Path, config: Config) -> tuple[Proposer, tuple[int, int]]:
+    """Read what `save_proposer` wrote; in eval mode, and the widths of its features.
+
+    Raises:
+        TspError: missing, or of other sizes than `config` says.
+    """
+    facts = _facts(path, "widths", "steps_s")
+    state = load_state(path)
+    audio, video = facts["widths"]
+    if "audio.sizes" not in state or "video.sizes" not in state:
+        raise TspError(f"{path}: holds no anchors; not a proposal generator")
+    sizes = (state["audio.sizes"], state["video.sizes"])
+    model = build_proposer((audio, video), sizes, tuple(facts["steps_s"]), config.captioner, config.proposals)
+    load_strict(model, state, path)
+    return model.eval(), (audio, video)
+
+
+def _facts(path: Path, *needed: str) -> dict[str, Any]:
+    facts: dict[str, Any] = read_json(path.with_suffix(".json"))
+    for name in needed:
+        if name not in facts:
+            raise TspError(f"{path.with_suffix('.json')}: no {name!r}; not written by this library's training")
+    return facts

@@ -1,0 +1,228 @@
+"""Sentences: reading, cleaning, tokens, vocabulary, word vectors. `V` words."""
+
+import functools
+import logging
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsp.errors import TspError
+from tsp.io.captions import read_references
+from tsp.io.files import read_json, read_text, write_json
+from tsp.types import Video
+
+log = logging.getLogger(__name__)
+UNKNOWN, PADDING, START, END = range(4)
+SPECIALS = (" UNK ", "<blank>", "<s>", "</s>")
+WORDS = re.compile(r"\d+(?:[.,]\d+)*|\w+(?=n't\b)|n't\b|'\w+|\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """A described stretch of a video.
+
+    Args:
+        video: name in the references, `v_` included.
+        start_s, end_s: seconds; the end may lie before the start or after the video's end, as annotated.
+        duration_s: of the video, by the same file.
+        sentence: as annotated; `caption` is the cleaned one.
+    """
+
+    video: str
+    start_s: float
+    end_s: float
+    duration_s: float
+    sentence: str
+
+    @property
+    def caption(self) -> str:
+        """What the network learns."""
+        return clean(self.sentence)
+
+
+def read_events(path: str | Path, available: Collection[str] | None = None) -> list[Event]:
+    """The segments of an ActivityNet Captions file (gzip accepted), in file order.
+
+    Args:
+        path: `{video: {"duration", "timestamps", "sentences"}}`.
+        available: videos to keep; None: all.
+
+    Raises:
+        TspError: naming file and video of the first fault.
+    """
+    entries = read_json(path)
+    events = []
+    for video, captioned in read_references(path).items():
+        if available is not None and video not in available:
+            continue
+        duration = entries[video].get("duration")
+        if not isinstance(duration, int | float) or duration <= 0:
+            raise TspError(f"{path}: {video!r}: duration is {duration!r}, expected seconds")
+        events += [
+            Event(video=video, start_s=e.start_s, end_s=e.end_s, duration_s=float(duration), sentence=e.sentence)
+            for e in captioned
+        ]
+    if not events:
+        raise TspError(f"{path}: no segment of an available video; are the names spelt alike (`v_...`)?")
+    return events
+
+
+def read_available(path: str | Path | None) -> set[str] | None:
+    """Names of videos, one a line (gzip accepted); None for None."""
+    return None if path is None else set(read_text(path).split("\n")) - {""}
+
+
+def write_references(path: str | Path, videos: Iterable[Video]) -> None:
+    """Write annotations whose videos carry `captions`, one per segment, as ActivityNet Captions.
+
+    Videos are named by the stems of their files, as features are. Those without captions are left out.
+
+    Raises:
+        TspError: a video has another number of captions than of segments.
+    """
+    document: dict[str, Any] = {}
+    left_out = 0
+    for video in videos:
+        sentences = video.extra.get("captions", [])
+        if not sentences:
+            left_out += 1
+            continue
+        if len(sentences) != len(video.segments) or not video.duration_s:
+            raise TspError(
+                f"{video.name!r}: {len(sentences)} captions of {len(video.segments)} segments, or no duration"
+            )
+        times = [[s.start_s, s.end_s] for s in video.segments]
+        document[video.key] = {"duration": video.duration_s, "timestamps": times, "sentences": sentences}
+    log.info("%d videos with captions, %d without", len(document), left_out)
+    write_json(path, document)
+
+
+def clean(sentence: str) -> str:
+    """A sentence as the network learns it: plain apostrophes, no full stops but in numbers, single spaces."""
+    sentence = sentence.replace("\u2019", "'")
+    sentence = re.sub(r"\.(?!\d)", "", sentence)
+    return re.sub(r"\s{2,}", " ", sentence.replace("\n", " ")).strip()
+
+
+def tokeniser(name: str) -> Callable[[str], list[str]]:
+    """The function that cuts a cleaned sentence into lower-case tokens.
+
+    Args:
+        name: `spacy`, the rules of spaCy's blank English pipeline; or `simple`, much the same without any package.
+
+    Raises:
+        TspError: spaCy is not installed.
+    """
+    if name == "simple":
+        return lambda sentence: WORDS.findall(sentence.lower())
+    rules = _spacy()
+    return lambda sentence: [token.text.lower() for token in rules(sentence)]
+
+
+@functools.cache
+def _spacy() -> Any:
+    try:
+        import spacy
+    except ImportError as error:
+        raise TspError("tokeniser 'spacy': the package is missing; pip install spacy, or take 'simple'") from error
+    return spacy.blank("en").tokenizer
+
+
+class Vocabulary:
+    """Words by number; the first four are unknown, padding, start and end.
+
+    Args:
+        words: all words, specials first.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        if tuple(words[:4]) != SPECIALS:
+            raise TspError(f"vocabulary: begins with {list(words[:4])}, expected {list(SPECIALS)}")
+        self.words = tuple(words)
+        self._numbers = {word: number for number, word in enumerate(words)}
+
+    @classmethod
+    def of(cls, captions: Iterable[Sequence[str]]) -> "Vocabulary":
+        """All words of tokenised captions, the most frequent first, ties in code-point order."""
+        counts = Counter(token for caption in captions for token in caption)
+        return cls([*SPECIALS, *sorted(counts, key=lambda word: (-counts[word], word))])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def encode(self, tokens: Sequence[str]) -> list[int]:
+        """Numbers of a caption between start and end."""
+        return [START, *(self._numbers.get(token, UNKNOWN) for token in tokens), END]
+
+    def sentence(self, numbers: Iterable[int]) -> str:
+        """The sentence of generated numbers: cut at the first end, first letter upper case, all others lower case."""
+        words = []
+        for number in numbers:
+            if number == END:
+                break
+            words.append(self.words[number])
+        return " ".join(words).capitalize()
+
+
+def read_vectors(path: str | Path, words: Sequence[str]) -> NDArray[np.float32]:
+    """Vectors of `words` from GloVe's text format: a word and its numbers a line, in UTF-8; also zipped.
+
+    Args:
+        path: `.txt`, or `.zip` that holds one file.
+        words: looked up without white space around them.
+
+    Returns:
+        `[V, width]`; zeros for words that the file lacks.
+
+    Raises:
+        TspError: not such a file.
+    """
+    rows: dict[str, list[int]] = {}
+    for number, word in enumerate(words):
+        rows.setdefault(word.strip(), []).append(number)
+    table, width = np.zeros((0, 0), np.float32), 0
+    found = set()
+    with _lines(Path(path)) as lines:
+        for line_number, line in enumerate(lines, 1):
+            if not width:
+                width = len(line.split(b" ")) - 1
+                table = np.zeros((len(words), width), np.float32)
+            # From the right: some words of GloVe hold spaces.
+            parts = line.rstrip(b"\n").rsplit(b" ", width)
+            word = parts[0].decode("utf-8", "replace")
+            if word not in rows:
+                continue
+            try:
+                table[rows[word]] = [float(part) for part in parts[1:]]
+            except ValueError as error:
+                raise TspError(f"{path}: line {line_number}: expected a word and {width} numbers ({error})") from error
+            found.add(word)
+    if not width:
+        raise TspError(f"{path}: empty; expected a word and its numbers a line")
+    log.info("%s: %d of %d words have vectors of width %d", path, len(found), len(rows), width)
+    return table
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                yield file
+            return
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if len(names) != 1:
+                raise TspError(f"{path}: holds {len(names)} files, expected one; unpack it and state the right one")
+            with archive.open(names[0]) as member:
+                yield member
+    except (OSError, zipfile.BadZipFile) as error:
+        raise TspError(f"{path}: cannot be read as word vectors ({error})") from error

@@ -1,0 +1,333 @@
+"""Training of BMT: the captioner on annotated segments, then the proposal generator on its encoder."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from tsp.caption.captioner import Captioner, smoothed_loss
+from tsp.caption.config import CaptionerConfig, Config, ProposalConfig
+from tsp.caption.data import Segments, Streams, Whole, read_streams, usable
+from tsp.caption.infer import caption_batch, propose_batch, segment_scores
+from tsp.caption.model import load_captioner, save_captioner, save_proposer
+from tsp.caption.proposals import Proposer, anchors, build_proposer, head_loss, targets
+from tsp.caption.text import Event, Vocabulary, read_available, read_events, read_vectors, tokeniser
+from tsp.errors import TspError
+from tsp.evaluation.captions import evaluate
+from tsp.io.captions import CaptionedEvent, Captions
+from tsp.io.files import atomic, sha256
+from tsp.training import checkpoint
+from tsp.training.checkpoint import config_hash
+from tsp.training.config import TrainerConfig
+from tsp.training.fit import FitResult, LossTerm, fit
+from tsp.training.seeds import seed_everything
+
+log = logging.getLogger(__name__)
+SELECTION_TIOU = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The files that both trainings read.
+
+    Args:
+        train_video, train_audio, valid_video, valid_audio: feature files, one or more each.
+        train: ActivityNet Captions file of the training videos.
+        references: such files of the validation videos, each scored by itself.
+        available: list of the videos that exist, one a line; None: all.
+    """
+
+    train_video: Sequence[Path]
+    train_audio: Sequence[Path]
+    valid_video: Sequence[Path]
+    valid_audio: Sequence[Path]
+    train: Path
+    references: Sequence[Path]
+    available: Path | None = None
+
+    @property
+    def hashes(self) -> dict[str, list[str]]:
+        """SHA-256 of every file."""
+        return {
+            name: [sha256(path) for path in (value if isinstance(value, list | tuple) else [value])]
+            for name, value in vars(self).items()
+            if value is not None
+        }
+
+
+class CaptionTask:
+    """The trainer's view of the captioner; its metric is METEOR at tIoU 0.5, a mean over the reference files, or the loss.
+
+    Args:
+        model: to train.
+        config: loss, metric.
+        vocabulary: its words.
+        valid: validation segments, each with the number of its reference file.
+        fingerprint: of options and inputs.
+
+    Differs: METEOR is measured after the first epoch too; the released code begins with the second.
+    """
+
+    def __init__(
+        self,
+        model: Captioner,
+        config: CaptionerConfig,
+        vocabulary: Vocabulary,
+        valid: Sequence[tuple[Event, int]],
+        fingerprint: str = "",
+    ) -> None:
+        self.model, self.config, self.vocabulary = model, config, vocabulary
+        self.valid, self.fingerprint = valid, fingerprint
+        self.metric, self.higher_is_better = config.metric, config.metric != "loss"
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """All trained parameters at one rate."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        return [{"params": trained, "lr": self.config.lr, "name": "all"}]
+
+    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, LossTerm]:
+        """Smoothed next-word loss, a mean over words."""
+        words = batch["words"]
+        streams = (batch["audio"], batch["video"], batch["audio_mask"], batch["video_mask"])
+        log_p = self.model(*streams, words[:, :-1])
+        return {"loss": LossTerm(*smoothed_loss(log_p, words[:, 1:], self.config.smoothing))}
+
+    def validate(self, batches: Iterable[dict[str, Tensor]]) -> dict[str, float | LossTerm]:
+        """Next-word loss and, if it picks the epoch, METEOR of the captions of annotated segments."""
+        total, count = 0.0, 0.0
+        sentences: dict[int, str] = {}
+        for batch in batches:
+            term = self.loss(batch)["loss"]
+            total, count = total + float(term.sum), count + float(term.count)
+            if self.metric == "METEOR":
+                found = caption_batch(self.model, self.vocabulary, batch)
+                sentences |= dict(zip(batch["index"].tolist(), found, strict=True))
+        metrics: dict[str, float | LossTerm] = {"loss": LossTerm(torch.tensor(total), count)}
+        if self.metric == "METEOR":
+            metrics["METEOR"] = self._meteor(sentences)
+        return metrics
+
+    def _meteor(self, sentences: dict[int, str]) -> float:
+        found = []
+        for number in sorted({source for _, source in self.valid}):
+            truth: Captions = {}
+            shown: Captions = {}
+            for row, (event, source) in enumerate(self.valid):
+                if source == number:
+                    _add(truth, event, event.sentence)
+                    _add(shown, event, sentences[row])
+            found.append(evaluate([truth], shown, [SELECTION_TIOU]).average("METEOR"))
+        return float(np.mean(found))
+
+
+def _add(captions: Captions, event: Event, sentence: str) -> None:
+    made = CaptionedEvent(start_s=event.start_s, end_s=event.end_s, sentence=sentence)
+    captions.setdefault(event.video, []).append(made)
+
+
+def train_captioner(
+    config: Config,
+    sources: Sources,
+    *,
+    vectors: Path | None,
+    seed: int,
+    weights: Path,
+    work: Path,
+    device: str | None = None,
+) -> None:
+    """Train the captioner on annotated segments.
+
+    Args:
+        config: options.
+        sources: features and captions.
+        vectors: file of word vectors, where `config.captioner.vectors` asks for one.
+        seed: of initial weights, order, dropout.
+        weights: `.safetensors` to write, with a JSON of vocabulary and facts, and `<stem>.jsonl`, the log.
+        work: folder for the state of an interrupted training.
+        device: None: a GPU if there is one.
+
+    Raises:
+        TspError: naming file and video of a fault.
+
+    Paper: BMT section 4.
+    """
+    options = config.captioner
+    if (vectors is None) != (options.vectors is None):
+        raise TspError("captioner: the option `vectors` and a file of word vectors belong together")
+    available = read_available(sources.available)
+    events = {"train": [(e, 0) for e in read_events(sources.train, available)]}
+    events["valid"] = [(e, n) for n, path in enumerate(sources.references) for e in read_events(path, available)]
+    streams = {name: _streams(config, sources, name, [e for e, _ in found]) for name, found in events.items()}
+    cut_up = tokeniser(options.tokeniser)
+    # The vocabulary is that of all training captions, also of those whose features are missing.
+    vocabulary = Vocabulary.of(cut_up(e.caption) for e, _ in events["train"])
+    log.info("%d segments, %d words", len(events["train"]), len(vocabulary))
+    table = None if vectors is None else torch.from_numpy(read_vectors(vectors, vocabulary.words))
+    seed_everything(seed)
+    widths = streams["train"].widths
+    model = Captioner(*widths, len(vocabulary), options, table)
+    kept = {name: [row for row in found if row[0].video in streams[name].video] for name, found in events.items()}
+    train, valid = (
+        Segments([e for e, _ in rows], streams[name], [vocabulary.encode(cut_up(e.caption)) for e, _ in rows])
+        for name, rows in kept.items()
+    )
+    hashes = {**sources.hashes, "vectors": None if vectors is None else sha256(vectors)}
+    guard = _fingerprint({"captioner": options}, hashes)
+    task = CaptionTask(model, options, vocabulary, kept["valid"], guard)
+    result = _fit(task, (train, valid), replace(options.trainer, seed=seed), weights, work, device)
+    facts = {"seed": seed, "inputs_sha256": hashes, "best_epoch": result.best_epoch, "epochs": result.history}
+    save_captioner(weights, result.state, vocabulary, widths, config, facts)
+    checkpoint.clear(work)
+
+
+class ProposalTask:
+    """The trainer's view of the proposal generator; its metric is F1 of its proposals.
+
+    F1 is that of precision and recall, both means over videos and tIoU thresholds (bmt.md 4.8).
+
+    Args:
+        model: to train.
+        config: loss, selection.
+        durations_s: of each validation video, in the data set's order.
+        names: their names.
+        references: annotated segments of every validation video, those without features included.
+        fingerprint: of options and inputs.
+    """
+
+    metric, higher_is_better = "F1", True
+
+    def __init__(
+        self,
+        model: Proposer,
+        config: ProposalConfig,
+        durations_s: Mapping[str, float],
+        names: Sequence[str],
+        references: Sequence[Captions],
+        fingerprint: str = "",
+    ) -> None:
+        self.model, self.config, self.durations_s, self.names = model, config, durations_s, names
+        self.references, self.fingerprint = references, fingerprint
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Heads, and the encoder unless it is frozen, at one rate."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        return [{"params": trained, "lr": self.config.lr, "name": "all"}]
+
+    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, LossTerm]:
+        """Four terms a stream, each summed over its heads."""
+        raw = self.model(batch["audio"], batch["video"], batch["audio_mask"], batch["video_mask"])
+        terms = {}
+        for name, stream, found in zip(("audio", "video"), (self.model.audio, self.model.video), raw, strict=True):
+            wanted = targets(batch["segments"], stream.sizes, found[0].shape[-1], stream.step_s)
+            heads = [head_loss(head.float(), wanted) for head in found]
+            for term, (_, count) in heads[0].items():
+                weight = self.config.no_object_weight if term == "nothing" else 1.0
+                total = torch.stack([head[term][0] for head in heads]).sum()
+                terms[f"{name}_{term}"] = LossTerm(total, count, weight)
+        return terms
+
+    def validate(self, batches: Iterable[dict[str, Tensor]]) -> dict[str, float | LossTerm]:
+        """Precision, recall and F1 of the proposals, at most `most` a video, against all reference files."""
+        found: Captions = {}
+        for batch in batches:
+            names = [self.names[row] for row in batch["index"].tolist()]
+            found |= propose_batch(self.model, batch, names, self.durations_s, self.config)
+        return dict(segment_scores(self.references, found))
+
+
+def train_proposals(
+    config: Config,
+    sources: Sources,
+    *,
+    captioner: Path,
+    seed: int,
+    weights: Path,
+    work: Path,
+    device: str | None = None,
+) -> None:
+    """Train the proposal generator on whole videos.
+
+    Args:
+        config: options; those of the captioner must be the ones that it was trained with.
+        sources: features and captions.
+        captioner: weights of `train_captioner`; with `encoder: own` only its widths are taken.
+        seed: of initial weights, order, dropout.
+        weights: `.safetensors` to write, with a JSON of facts, and `<stem>.jsonl`, the log.
+        work: folder for the state of an interrupted training.
+        device: None: a GPU if there is one.
+
+    Raises:
+        TspError: naming file and video of a fault.
+
+    Paper: BMT section 4.
+    """
+    options = config.proposals
+    available = read_available(sources.available)
+    everything = read_events(sources.train)
+    train = [e for e in everything if available is None or e.video in available]
+    valid = [read_events(path, available) for path in sources.references]
+    streams = {
+        "train": _streams(config, sources, "train", train),
+        "valid": _streams(config, sources, "valid", valid[0]),
+    }
+    trained = load_captioner(captioner, config)
+    # The anchors are those of all annotated segments, also of videos that are gone.
+    lengths = np.array([e.end_s - e.start_s for e in everything])
+    counts = (options.audio_anchors, options.video_anchors)
+    audio, video = (torch.from_numpy(anchors(lengths, n, options.anchor_seed)).float() for n in counts)
+    steps = (streams["train"].audio_step_s, streams["train"].video_step_s)
+    seed_everything(seed)
+    model = build_proposer(trained.widths, (audio, video), steps, config.captioner, options)
+    if options.encoder == "captioner":
+        model.encoder.load_state_dict(trained.model.encoder.state_dict())
+    padding = {"audio_length": options.audio_length, "video_length": options.video_length}
+    data = [
+        Whole(usable(events, streams[name], options.silent), streams[name], **padding, full_batches=size, seed=seed)
+        for name, events, size in (("train", train, options.trainer.batch_size), ("valid", valid[0], None))
+    ]
+    hashes = {**sources.hashes, "captioner": sha256(captioner)}
+    guard = _fingerprint({"proposals": options, "captioner": config.captioner}, hashes)
+    durations = {e.video: e.duration_s for e in valid[0]}
+    task = ProposalTask(model, options, durations, data[1].names, [_captions(events) for events in valid], guard)
+    result = _fit(task, (data[0], data[1]), replace(options.trainer, seed=seed), weights, work, device)
+    facts = {"seed": seed, "inputs_sha256": hashes, "best_epoch": result.best_epoch, "epochs": result.history}
+    save_proposer(weights, model, result.state, trained.widths, config, facts)
+    checkpoint.clear(work)
+
+
+def _captions(events: Sequence[Event]) -> Captions:
+    found: Captions = {}
+    for event in events:
+        _add(found, event, event.sentence)
+    return found
+
+
+def _streams(config: Config, sources: Sources, name: str, events: Sequence[Event]) -> Streams:
+    video, audio = getattr(sources, f"{name}_video"), getattr(sources, f"{name}_audio")
+    return read_streams(video, audio, [event.video for event in events], missing=config.missing)
+
+
+def _fingerprint(options: Mapping[str, Any], hashes: Mapping[str, Any]) -> str:
+    """Guards a resumed training; the trainer adds its own options."""
+    own = {name: {k: v for k, v in asdict(part).items() if k != "trainer"} for name, part in options.items()}
+    return config_hash(TrainerConfig(), own=own, inputs=hashes)
+
+
+def _fit(
+    task: CaptionTask | ProposalTask,
+    data: tuple[Dataset[Any], Dataset[Any]],
+    trainer: TrainerConfig,
+    weights: Path,
+    work: Path,
+    device: str | None,
+) -> FitResult:
+    result = fit(task, *data, trainer, work, device=device)
+    with atomic(weights.with_suffix(".jsonl")) as temporary:
+        temporary.write_bytes((work / checkpoint.LOG).read_bytes())
+    return result
