@@ -73,7 +73,7 @@ def resample(samples: Floats, rate: int) -> Floats:
         first, rest = divmod(phase * down, up)
         # Outputs `up` apart fall equally between the inputs.
         rows = windows[first::down][: len(range(phase, n, up))]
-        out[phase::up] = rows @ (scale * _filter(scale * (taps - rest / up)))
+        out[phase::up] = rows.dot(scale * _filter(np.asarray(scale * (taps - rest / up), dtype=np.float64)))
     return out
 
 

@@ -5,6 +5,7 @@ B batch, T words, V words of the vocabulary, C width of the decoder.
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -123,9 +124,10 @@ class Captioner(nn.Module):
     def memory(self, audio: Tensor, video: Tensor, audio_mask: Tensor, video_mask: Tensor) -> Memory:
         """Encode the streams; every decoder layer looks at the last encoder layer."""
         audio, video = self.encoder(audio, video, audio_mask, video_mask)
+        layers = cast(list[DecoderLayer], list(self.layers))
         return Memory(
-            [layer.audio.attention.keys_values(audio) for layer in self.layers],
-            [layer.video.attention.keys_values(video) for layer in self.layers],
+            [layer.audio.attention.keys_values(audio) for layer in layers],
+            [layer.video.attention.keys_values(video) for layer in layers],
             spread(audio_mask),
             spread(video_mask),
         )
@@ -190,13 +192,14 @@ def greedy(model: Captioner, memory: Memory, most_words: int) -> list[list[int]]
     words = torch.full((rows,), START, device=memory.audio_mask.device)
     ended = torch.zeros_like(words, dtype=torch.bool)
     past: list[KeysValues] = []
-    found = []
+    found: list[Tensor] = []
     while len(found) < most_words and not ended.all():
         log_p, past = model.step(words, memory, past)
         words = log_p.argmax(-1)
         ended |= words == END
         found.append(words)
-    return torch.stack(found, dim=1).tolist()
+    numbers: list[list[int]] = torch.stack(found, dim=1).tolist()
+    return numbers
 
 
 @torch.inference_mode()

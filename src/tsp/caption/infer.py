@@ -203,7 +203,7 @@ def _caption(
     # Segments of like length share a batch, which saves padding.
     order = sorted(range(len(data)), key=lambda row: data.events[row].end_s - data.events[row].start_s)
     size = config.captioner.caption_batch
-    sentences = {}
+    sentences: dict[int, str] = {}
     for at in progress(range(0, len(order), size), desc="captions", unit="batch"):
         part = order[at : at + size]
         batch = to_device(data.collate([data[row] for row in part]), target)

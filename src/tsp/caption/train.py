@@ -25,7 +25,7 @@ from tsp.io.files import atomic, sha256
 from tsp.training import checkpoint
 from tsp.training.checkpoint import config_hash
 from tsp.training.config import TrainerConfig
-from tsp.training.fit import FitResult, LossTerm, fit
+from tsp.training.fit import FitResult, LossTerm, Task, fit
 from tsp.training.seeds import seed_everything
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,9 @@ class Sources:
 
 
 class CaptionTask:
-    """The trainer's view of the captioner; its metric is METEOR at tIoU 0.5, a mean over the reference files, or the loss.
+    """The trainer's view of the captioner.
+
+    Its metric is METEOR at tIoU 0.5, a mean over the reference files, or the next-word loss.
 
     Args:
         model: to train.
@@ -84,7 +86,8 @@ class CaptionTask:
     ) -> None:
         self.model, self.config, self.vocabulary = model, config, vocabulary
         self.valid, self.fingerprint = valid, fingerprint
-        self.metric, self.higher_is_better = config.metric, config.metric != "loss"
+        self.metric: str = config.metric
+        self.higher_is_better = config.metric != "loss"
 
     def param_groups(self) -> list[dict[str, Any]]:
         """All trained parameters at one rate."""
@@ -320,7 +323,7 @@ def _fingerprint(options: Mapping[str, Any], hashes: Mapping[str, Any]) -> str:
 
 
 def _fit(
-    task: CaptionTask | ProposalTask,
+    task: Task,
     data: tuple[Dataset[Any], Dataset[Any]],
     trainer: TrainerConfig,
     weights: Path,
