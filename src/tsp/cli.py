@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tsp.errors import TspError
+from tsp.steps import quiet_libraries
 
 EPILOG = """
 The workflow itself is `snakemake --cores all` in the repository (see README.md); these commands do single
@@ -15,6 +16,10 @@ steps by hand, on any files of the documented formats.
   tsp check                                   the whole configuration, every fault at once
   tsp groundtruth --dataset thumos14 --annotations val_Annotation.csv --metadata valid_metadata.csv \\
       --subset valid --output segments.csv    the clip index of the paper from official annotations
+  tsp predict my.mp4 --weights results/pretrain/mini_tsp/encoder.safetensors
+                                              features and foreground probability of one video
+  tsp export opentad --features F.h5 --output DIR
+                                              features in another project's layout
   tsp evaluate detection --ground-truth G.json --predictions P.json
 """
 
@@ -23,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse and run one command; a user's error is one line and exit status 1."""
     args = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    quiet_libraries()
     try:
         return int(args.run(args) or 0)
     except TspError as error:
@@ -45,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_schema(commands)
     _add_groundtruth(commands)
+    _add_predict(commands)
+    _add_export(commands)
     _add_evaluate(commands)
     return parser
 
@@ -145,6 +153,53 @@ def _groundtruth(args: argparse.Namespace) -> int:
     # THUMOS14 learns from its validation and is measured on its test subset: our names mean those.
     subset = args.subset
     write_ground_truth(videos, args.metadata, args.output, subset, background)
+    return 0
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser(
+        "predict", help="features, foreground probability over time and best actions of one video"
+    )
+    command.add_argument("video", type=Path, help="any video file")
+    command.add_argument("--weights", type=Path, required=True, help="encoder.safetensors of a run, or a released .pth")
+    command.add_argument("--output", type=Path, default=Path("prediction"), help="folder (default: prediction)")
+    command.add_argument("--encoder", help="r2plus1d_34, r2plus1d_18, r3d_18: for weights without .json beside them")
+    command.add_argument("--gvf-weights", type=Path, help="weights that give the region head its global video feature")
+    command.add_argument("--stride", type=int, default=16, help="frames at 15 fps between clips (default: 16)")
+    command.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    command.set_defaults(run=_predict)
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from tsp.predict import predict
+
+    options = {name: getattr(args, name) for name in ("encoder", "gvf_weights", "stride", "device")}
+    predict(args.video, args.weights, args.output, **options)
+    print(f"{args.output}: {', '.join(sorted(path.name for path in args.output.iterdir()))}")
+    return 0
+
+
+def _add_export(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    command = commands.add_parser("export", help="a feature file in the layout of another project")
+    command.add_argument("layout", choices=["opentad", "actionformer", "bmn", "gtad", "bmt", "pkl"])
+    command.add_argument("--features", type=Path, required=True, help="feature file, ours or a released one")
+    command.add_argument("--output", type=Path, required=True, help="folder")
+    command.add_argument("--annotations", type=Path, help="canonical annotations, for layouts that bring their own")
+    command.add_argument("--length", type=int, default=100, help="steps of bmn and gtad (default: 100)")
+    command.add_argument("--stride", type=int, help="for files that do not state it, with --fps and --clip-length")
+    command.add_argument("--fps", type=float, help="rate of the frames that the encoder saw (paper: 15)")
+    command.add_argument("--clip-length", type=int, help="frames of a clip (paper: 16)")
+    command.set_defaults(run=_export)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from tsp.features.export import Timing, export
+
+    stated = (args.stride, args.fps, args.clip_length)
+    if None in stated and any(value is not None for value in stated):
+        raise TspError("export: --stride, --fps and --clip-length go together")
+    timing = None if None in stated else Timing(stride=args.stride, fps=args.fps, clip_length=args.clip_length)
+    export(args.layout, args.features, args.output, annotations=args.annotations, timing=timing, length=args.length)
     return 0
 
 

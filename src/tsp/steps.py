@@ -39,14 +39,19 @@ def run_step(main: Callable[[Any], None], job: Any) -> None:
                 raise
 
 
+def quiet_libraries() -> None:
+    """Keep the log to our own lines."""
+    for noisy in ("matplotlib", "PIL", "libav", "fontTools"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
 def _logging(file: Any, rule: str) -> None:
     form = logging.Formatter(f"%(asctime)s {rule}: %(message)s", "%H:%M:%S")
     handlers: list[logging.Handler] = [logging.StreamHandler(file), logging.StreamHandler(sys.stderr)]
     for handler in handlers:
         handler.setFormatter(form)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
-    for noisy in ("matplotlib", "PIL", "libav", "fontTools"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    quiet_libraries()
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """A directory of your own videos, with or without a table of segments (docs/your_videos.md)."""
 
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -65,7 +67,7 @@ def _add_rows(videos: dict[str, Video], path: Path) -> None:
         videos[name] = replace(video, subset=subset, segments=segments)
 
 
-def _segment(row: dict[str, object], where: str) -> Segment:
+def _segment(row: Mapping[Hashable, Any], where: str) -> Segment:
     try:
         start, end = float(str(row["t-start"])), float(str(row["t-end"]))
     except ValueError:
@@ -76,5 +78,5 @@ def _segment(row: dict[str, object], where: str) -> Segment:
     return Segment(start_s=start, end_s=end, label=str(row["label"]))
 
 
-def _empty(value: object) -> bool:
+def _empty(value: Any) -> bool:
     return value is None or value == "" or bool(pd.isna(value))

@@ -26,7 +26,7 @@ def same_subset(a: str, b: str) -> bool:
 
 def read_source(reader: Callable[[list[Path]], list[Video]], paths: list[Path]) -> list[Video]:
     """Read annotations with a data set's reader; a ground-truth CSV of our own schema is read as well."""
-    missing = [path for path in paths if not path.is_file()]
+    missing = [path for path in paths if not path.exists()]
     if missing:
         raise TspError(f"{missing[0]}: no such annotation file")
     if len(paths) == 1 and paths[0].name.removesuffix(".gz").endswith("groundtruth.csv"):

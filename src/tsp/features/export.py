@@ -112,7 +112,7 @@ def opentad(file: FeatureFile, output: Path, time: Timing, videos: list[Video], 
         for video in videos
     }
     write_json(output / "annotations.json", {"version": "tsp export", "database": database})
-    labels = sorted({s.label for video in videos for s in video.segments})
+    labels = sorted({s.label for video in videos for s in video.segments if s.label})
     _write_lines(output / "category_idx.txt", labels)
     _write_lines(output / "missing_files.txt", [video.key for video in videos if video.key not in file])
 

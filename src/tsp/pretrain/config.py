@@ -92,6 +92,8 @@ class RunConfig:
     """Keep decoded videos in memory as bytes: only for small sets of small videos."""
     cache_gb: float = 2.0
     """Largest size of that memory in GB; beyond it nothing is kept."""
+    open_videos: int = 8
+    """Video files that each loader process keeps open."""
     track_code: Literal["cheap", "all", "none"] = "cheap"
     """Edits of the library: only reported, rerun the training, or ignored."""
     trainer: PretrainTrainer = field(default_factory=PretrainTrainer)
@@ -105,5 +107,7 @@ class RunConfig:
             raise ValueError("weights: a run with a dataset is trained; to start from released weights, use start")
         if self.gvf and (self.start is None or "region" not in self.heads):
             raise ValueError("gvf: needs start (whose features are pooled) and the region head")
+        if self.open_videos < 1:
+            raise ValueError(f"open_videos is {self.open_videos}, expected at least 1")
         if self.clips_per_segment < 1 or not 0 <= self.flip <= 1:
             raise ValueError("clips_per_segment must be at least 1, flip a probability")

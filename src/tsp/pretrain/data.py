@@ -19,7 +19,7 @@ from tsp.progress import progress
 from tsp.segments import clip_seconds
 from tsp.training.seeds import item_rng
 from tsp.video.clips import clip_frames, training_start
-from tsp.video.decode import VideoReader
+from tsp.video.decode import ReaderPool, VideoReader
 from tsp.video.transforms import eval_transform, train_transform
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         if rows.empty:
             raise TspError(f"{segments}: none of {len(table)} segments is as long as a clip; is video-duration right?")
         self.videos, self.run, self.encoder, self.training = Path(videos), run, encoder, training
-        self.gvf, self.epoch = gvf, 0
+        self.gvf, self.epoch, self.readers = gvf, 0, ReaderPool(run.open_videos)
         self.filenames = rows["filename"].tolist()
         self.starts, self.ends, self.fps = (rows[c].to_numpy(np.float64) for c in ("t-start", "t-end", "fps"))
         names: dict[Head, Sequence[str]] = {"action": labels, "region": REGIONS}
@@ -160,8 +160,8 @@ class ClipDataset(Dataset[dict[str, Any]]):
         if filename in self.cache:
             frames = self.cache[filename]
             return frames[self._inside(wanted, len(frames), filename)]
-        with VideoReader(self.videos / filename) as reader:
-            return reader.frames(self._inside(wanted, reader.n_frames, filename))
+        reader = self.readers.get(self.videos / filename)
+        return reader.frames(self._inside(wanted, reader.n_indexed, filename))
 
     def _inside(self, wanted: np.ndarray, n_frames: int, filename: str) -> np.ndarray:
         if wanted[-1] < n_frames:

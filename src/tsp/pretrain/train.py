@@ -260,7 +260,7 @@ def _facts(run: RunConfig, encoder: EncoderConfig, files: Inputs) -> dict[str, A
 
 def _fingerprint(facts: Mapping[str, Any]) -> str:
     """What a resumed run must share with the interrupted one, besides the trainer's options."""
-    free = ("trainer", "cache", "cache_gb", "track_code")
+    free = ("trainer", "cache", "cache_gb", "open_videos", "track_code")
     run = {name: value for name, value in facts["run"].items() if name not in free}
     inputs = {name: entry["sha256"] for name, entry in facts["inputs"].items()}
     return json.dumps([facts["encoder"], run, facts["labels"], inputs], sort_keys=True)

@@ -191,3 +191,22 @@ def _mark(axes: Axes, video: Video) -> None:
     axes.set_ylim(bottom, top - 2 * thick)
     for side in axes.spines.values():
         side.set_visible(False)
+
+
+def foreground_curve(times_s: Floats, probability: Floats, output: str | Path, *, title: str) -> None:
+    """Foreground probability over time.
+
+    Args:
+        times_s: `[n]` centres of the clips, seconds.
+        probability: `[n]` in [0, 1].
+        output: the `.png`.
+        title: above the figure.
+    """
+    with drawing(output, size=(6.4, 2.4)) as (figure, rows):
+        rows.append(("time_s", "foreground"))
+        rows += list(zip(times_s.tolist(), probability.tolist(), strict=True))
+        axes = figure.subplots()
+        axes.set_title(title)
+        axes.plot(times_s, probability, color=COLOURS[1], marker=".")
+        axes.fill_between(times_s, probability, color=COLOURS[1], alpha=0.15, linewidth=0)
+        axes.set(xlabel="seconds", ylabel="foreground probability", ylim=(0, 1))

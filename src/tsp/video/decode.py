@@ -1,9 +1,14 @@
 """Frames of a video file. The only module that knows a codec library (PyAV)."""
 
-from collections.abc import Container, Iterator
+import contextlib
+import itertools
+import os
+from collections import OrderedDict
+from collections.abc import Container, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 import numpy as np
@@ -42,6 +47,7 @@ class VideoReader:
         self._stream = self._container.streams.video[0]
         self._stream.codec_context.thread_count = threads
         self._pts: list[int] | None = None
+        self._listed: Sequence[int] | None = None
         # One converter for all frames: making one per frame costs more than decoding a small picture.
         self._converter = VideoReformatter()
         self.width, self.height = self._stream.codec_context.width, self._stream.codec_context.height
@@ -70,6 +76,22 @@ class VideoReader:
             self._pts = sorted(stamps)
         return self._pts
 
+    @property
+    def n_indexed(self) -> int:
+        """Frames that the container's index lists, the file unread: more than `n_frames` if it is cut short."""
+        return len(self._container_index())
+
+    def _container_index(self) -> Sequence[int]:
+        """Time stamps as the container's index gives them; read from the packets where it is uneven or absent."""
+        if self._pts is None and self._listed is None:
+            entries = [entry.timestamp for entry in self._stream.index_entries]
+            steps = {b - a for a, b in itertools.pairwise(entries)}
+            start = self._stream.start_time
+            # Decoding times an equal step apart: so are the presentation times, from the first on.
+            if len(steps) == 1 and (step := steps.pop()) > 0 and start is not None:
+                self._listed = range(start, start + step * len(entries), step)
+        return self._index() if self._listed is None else self._listed
+
     def frames(self, indices: ArrayLike) -> Frames:
         """Decode the frames with the given numbers.
 
@@ -83,7 +105,7 @@ class VideoReader:
             TspError: a number is outside the video, or the file ends early.
         """
         wanted = np.asarray(indices, dtype=np.int64)
-        stamps = self._index()
+        stamps = self._container_index()
         if len(wanted) == 0:
             return np.zeros((0, self.height, self.width, 3), np.uint8)
         if wanted[0] < 0 or wanted[-1] >= len(stamps):
@@ -100,16 +122,24 @@ class VideoReader:
 
     def _decode_until(self, targets: set[int], first: int, last: int) -> dict[int, Frames]:
         found: dict[int, Frames] = {}
-        try:
+        with contextlib.suppress(FFmpegError):  # the caller names the frame that is missing
             self._container.seek(first, stream=self._stream, backward=True)
-            for frame in self._container.decode(self._stream):
+            for frame in self._decode(targets):
                 if frame.pts in targets:
                     found[frame.pts] = self._rgb(frame)
                 if frame.pts is not None and frame.pts >= last:
                     break
-        except FFmpegError:
-            pass  # the caller names the frame that is missing
         return found
+
+    def _decode(self, targets: Container[int]) -> Iterator[av.VideoFrame]:
+        """Decode from here on; frames outside `targets` that no other frame needs are skipped, as far as known."""
+        context = self._stream.codec_context
+        try:
+            for packet in self._container.demux(self._stream):
+                context.skip_frame = "DEFAULT" if packet.pts is None or packet.pts in targets else "NONREF"
+                yield from packet.decode()
+        finally:
+            context.skip_frame = "DEFAULT"
 
     def _rgb(self, frame: av.VideoFrame) -> Frames:
         return np.asarray(self._converter.reformat(frame, format="rgb24", threads=1).to_ndarray(), dtype=np.uint8)
@@ -123,18 +153,19 @@ class VideoReader:
         Raises:
             TspError: fewer frames can be decoded than the file has.
         """
-        expected, done = len(self._index()), 0
-        reason = ""
+        stamps = self._index()
+        wanted = set(stamps) if only is None else {stamp for k, stamp in enumerate(stamps) if k in only}
+        done, reason = 0, ""
         try:
             self._container.seek(0)
-            for number, frame in enumerate(self._container.decode(self._stream)):
-                done += 1
-                if only is None or number in only:
+            for frame in self._decode(wanted):
+                if frame.pts in wanted:
+                    done += 1
                     yield self._rgb(frame)
         except FFmpegError as error:
             reason = f" ({error})"
-        if done < expected:
-            raise TspError(f"{self.path}: damaged: {done} of {expected} frames can be decoded{reason}")
+        if done < len(wanted):
+            raise TspError(f"{self.path}: damaged: {done} of {len(wanted)} frames can be decoded{reason}")
 
     def close(self) -> None:
         """Close the file."""
@@ -147,3 +178,29 @@ class VideoReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class ReaderPool:
+    """Open readers, the least recently used closed first; every process opens its own.
+
+    Args:
+        size: readers that stay open.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._readers: OrderedDict[Path, VideoReader] = OrderedDict()
+        self._process = os.getpid()
+
+    def get(self, path: Path) -> VideoReader:
+        """The reader of a file; it stays open until `size` others were asked for."""
+        if os.getpid() != self._process:  # a forked worker must not read through its parent's files
+            self._readers, self._process = OrderedDict(), os.getpid()
+        reader = self._readers.pop(path, None) or VideoReader(path)
+        self._readers[path] = reader
+        while len(self._readers) > self.size:
+            self._readers.popitem(last=False)[1].close()
+        return reader
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_readers": OrderedDict()}

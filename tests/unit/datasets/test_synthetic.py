@@ -15,7 +15,7 @@ from tsp.errors import TspError
 from tsp.video.decode import VideoReader
 
 UNTRIMMED = SyntheticConfig(n_train=30, n_valid=30)
-TRIMMED = SyntheticConfig(kind="trimmed", n_train=5, n_valid=5, seconds=(0.4, 0.6), faults=False)
+TRIMMED = SyntheticConfig(kind="trimmed", n_train=5, n_valid=5, seconds=(0.2, 0.3), faults=False)
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """Frames by number, and what happens with files that are none or half."""
 
+import pickle
+
 import numpy as np
 import pytest
 from unit.video.make import HEIGHT, WIDTH, numbers_of, write_sound, write_video
 
 from tsp.errors import TspError
-from tsp.video.decode import VideoReader
+from tsp.video.decode import ReaderPool, VideoReader
 
 KINDS = {
     "plain": {"b_frames": 0, "gop": 10},
@@ -28,6 +30,11 @@ def test_all_frames_in_order(path):
     with VideoReader(path) as reader:
         assert reader.n_frames == 75
         assert numbers_of(reader.iterate()) == list(range(75))
+
+
+def test_some_frames_in_order(path):
+    with VideoReader(path) as reader:
+        assert numbers_of(reader.iterate({40, 2, 73})) == [2, 40, 73]
 
 
 def test_single_frames_in_random_order(path):
@@ -74,6 +81,26 @@ def test_rate_and_size(whole):
 def test_numbers_outside_the_video(whole, wanted):
     with VideoReader(whole) as reader, pytest.raises(TspError, match=r"whole\.mp4: frame (-\d|100) of 100"):
         reader.frames(wanted)
+
+
+def test_random_access_decodes_from_the_nearest_key_frame_only(whole, monkeypatch):
+    decoded = []
+    with VideoReader(whole) as reader:
+        decode = reader._container.decode
+
+        class Counted:
+            def __getattr__(self, name):
+                return getattr(container, name)
+
+            def decode(self, stream):
+                for frame in decode(stream):
+                    decoded.append(frame.pts)
+                    yield frame
+
+        container, reader._container = reader._container, Counted()
+        assert numbers_of(reader.frames([67])) == [67]
+    # Key frames are 20 apart.
+    assert len(decoded) <= 67 - 60 + 1
 
 
 def test_no_frames_wanted(whole):
@@ -147,3 +174,38 @@ def test_odd_names(whole, tmp_path, monkeypatch, name):
     (tmp_path / name).write_bytes(whole.read_bytes())
     with VideoReader(name) as reader:
         assert numbers_of(reader.frames([42])) == [42]
+
+
+def test_pool_closes_the_least_recently_used(tmp_path):
+    paths = [tmp_path / f"{k}.mp4" for k in range(3)]
+    for k, path in enumerate(paths):
+        write_video(path, 5 + k)
+    pool = ReaderPool(2)
+    first = pool.get(paths[0])
+    second = pool.get(paths[1])
+    assert pool.get(paths[0]) is first
+    pool.get(paths[2])
+    assert pool.get(paths[0]) is first
+    assert pool.get(paths[1]) is not second
+    assert [pool.get(path).n_indexed for path in paths] == [5, 6, 7]
+
+
+def test_pool_travels_without_its_files(tmp_path):
+    write_video(tmp_path / "a.mp4", 5)
+    pool = ReaderPool(2)
+    reader = pool.get(tmp_path / "a.mp4")
+    copy = pickle.loads(pickle.dumps(pool))  # noqa: S301
+    assert copy.get(tmp_path / "a.mp4") is not reader
+    assert numbers_of(copy.get(tmp_path / "a.mp4").frames([1, 4])) == [1, 4]
+
+
+def test_index_of_the_container_equals_the_packets(tmp_path):
+    for name, options in {
+        "even.mp4": {},
+        "sound.mp4": {"sound": True},
+        "uneven.mkv": {"times_ms": [0, 30, 90, 120]},
+    }.items():
+        write_video(tmp_path / name, 4, **options)
+        with VideoReader(tmp_path / name) as reader:
+            assert list(reader._container_index()) == reader._index()
+            assert reader.n_indexed == reader.n_frames == 4
