@@ -12,7 +12,7 @@ help:
 	@echo "make demo    raw videos to a table and a report, on the embedded miniature data set"
 	@echo "make test    all tests"
 	@echo "make lint    format, lint, types, workflow lint"
-	@echo "make bench   every benchmark, ours against the straightforward way"
+	@echo "make bench   every benchmark, ours against the straightforward way, into docs/performance.md"
 	@echo "make lock    renew requirements.lock from pyproject.toml"
 	@echo "make clean   remove results and logs"
 
@@ -51,7 +51,7 @@ lock: $(READY)
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --extra dev pyproject.toml -o requirements.lock
 
 bench: $(READY)
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	$(BIN)/python benchmarks/all.py
 
 clean:
 	rm -rf results logs .snakemake

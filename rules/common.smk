@@ -29,9 +29,13 @@ GVF_STRIDE = 16
 FIGURES = ("seeds", "curves", "classes", "training", "timeline", "similarity")
 
 
+subsets = {s for d in SETTINGS.datasets.values() for s in d.subsets}
+subsets |= {name.rpartition("-")[2] for run in SETTINGS.runs.values() for name in run.features}
+
+
 wildcard_constraints:
     dataset=one_of(SETTINGS.datasets),
-    subset=one_of({s for d in SETTINGS.datasets.values() for s in d.subsets}),
+    subset=one_of(subsets),
     run=one_of(SETTINGS.runs),
     experiment=one_of(SETTINGS.experiments),
     table=one_of(SETTINGS.tables),
@@ -147,14 +151,22 @@ def run_weights(wildcards):
     return f"results/released/{wildcards.run}.pth" if run.weights else []
 
 
+def released(file):
+    return {"url": file.url, "path": file.path, "digest": file.sha256}
+
+
 def weights_source(wildcards):
-    weights = run_of(wildcards).weights
-    return {"url": weights.url, "path": weights.path, "digest": weights.sha256}
+    return released(run_of(wildcards).weights)
+
+
+def features_source(wildcards):
+    return released(run_of(wildcards).features["stride{stride}/{dataset}-{subset}".format(**wildcards)])
 
 
 def run_labels(wildcards):
     run = run_of(wildcards)
-    return labels_of(SETTINGS.datasets[run.dataset]) if run.dataset else []
+    named = run.dataset or run.classes
+    return labels_of(SETTINGS.datasets[named]) if named else []
 
 
 def pretrain_code(wildcards):
@@ -187,11 +199,6 @@ def experiment_params(wildcards):
 
 def experiment_annotations(wildcards):
     return f"results/{SETTINGS.experiments[wildcards.experiment].dataset}/annotations.json"
-
-
-def experiment_metadata(wildcards):
-    d = SETTINGS.experiments[wildcards.experiment].dataset
-    return f"results/{d}/metadata/{SETTINGS.datasets[d].valid}.csv"
 
 
 def experiment_subsets(wildcards):
@@ -236,7 +243,7 @@ def first_experiment(table):
 
 
 def figure_sources(kind):
-    """Files of a table's rows, in row order: the first seed's predictions, features, or pretraining logs."""
+    """Files of a table's rows, in row order: the first seed's predictions, or features."""
 
     def paths(wildcards):
         name = first_experiment(wildcards.table)
@@ -245,11 +252,18 @@ def figure_sources(kind):
         pattern = {
             "predictions": f"results/experiments/{name}/{{run}}/seed{e.seeds[0]}/predictions.json",
             "features": f"results/features/{{run}}/stride{e.stride}/{e.dataset}-{subset}.h5",
-            "logs": "results/pretrain/{run}/log.jsonl",
         }[kind]
         return [pattern.format(run=row.run) for row in SETTINGS.tables[wildcards.table].rows]
 
     return paths
+
+
+def trained_runs(wildcards):
+    return [row.run for row in SETTINGS.tables[wildcards.table].rows if SETTINGS.runs[row.run].dataset]
+
+
+def training_logs(wildcards):
+    return [f"results/pretrain/{run}/log.jsonl" for run in trained_runs(wildcards)]
 
 
 def figure_annotations(wildcards):
@@ -275,11 +289,12 @@ def built_cells():
 
 built_tables = [f"results/tables/{table}.md" for table in SETTINGS.build.tables]
 built_features = [f"results/features/{name}.h5" for name in SETTINGS.build.features]
-# (data set, subset) of everything that the tables are measured on or learn from.
+# (data set, subset) of all videos that the tables are measured on or learn from; released features need none.
 built_subsets = sorted(
     {
         (e.dataset, subset)
-        for experiment, _, _ in built_cells()
+        for experiment, run, _ in built_cells()
+        if not SETTINGS.runs[run].features
         for e in [SETTINGS.experiments[experiment]]
         for subset in (SETTINGS.datasets[e.dataset].train, SETTINGS.datasets[e.dataset].valid)
     }

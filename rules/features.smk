@@ -1,6 +1,6 @@
 """Clip features of a run on any data set, and video-level scores from its action head.
 
-Needs: results/pretrain/<run>/encoder.safetensors, results/<dataset>/{metadata,videos}.
+Needs: results/pretrain/<run>/encoder.safetensors, results/<dataset>/{metadata,videos}; or released features.
 Gives: results/features/<run>/stride<n>/<dataset>-<subset>.h5, results/labels/<run>/stride<n>/<dataset>-<subset>.json.
 """
 
@@ -44,12 +44,35 @@ rule merge_features:
         "logs/merge_features/{run}-{stride}-{dataset}-{subset}.log",
     benchmark:
         "logs/merge_features/{run}-{stride}-{dataset}-{subset}.tsv"
+    wildcard_constraints:
+        run=one_of(name for name, run in SETTINGS.runs.items() if not run.features),
     conda:
         "../envs/tsp.yaml"
     params:
         code=code_version("tsp.io.features"),
     script:
         "../workflow/scripts/merge_features.py"
+
+
+rule fetch_features:
+    """Released features by address and checksum, or a local copy (tsp.md 9.3)."""
+    input:
+        config="results/pretrain/{run}/config.yaml",
+    output:
+        "results/features/{run}/stride{stride}/{dataset}-{subset}.h5",
+    log:
+        "logs/fetch_features/{run}-{stride}-{dataset}-{subset}.log",
+    benchmark:
+        "logs/fetch_features/{run}-{stride}-{dataset}-{subset}.tsv"
+    wildcard_constraints:
+        run=one_of(name for name, run in SETTINGS.runs.items() if run.features),
+    conda:
+        "../envs/tsp.yaml"
+    params:
+        source=features_source,
+        code=code_version("tsp.features.released"),
+    script:
+        "../workflow/scripts/fetch_features.py"
 
 
 rule video_scores:

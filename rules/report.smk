@@ -38,7 +38,7 @@ rule figures:
         scores=table_scores,
         predictions=figure_sources("predictions"),
         features=figure_sources("features"),
-        logs=figure_sources("logs"),
+        logs=training_logs,
         annotations=figure_annotations,
     output:
         report(
@@ -57,6 +57,7 @@ rule figures:
         entry=table_entry,
         cells=cells_of,
         subset=figure_subset,
+        trained=trained_runs,
         folder="results/report/figures/{table}",
         code=code_version("tsp.report.build"),
     script:

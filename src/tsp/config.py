@@ -156,6 +156,7 @@ def check_settings(values: Mapping[str, Any], files: Iterable[Path] = ()) -> Set
     Raises:
         TspError: all faults, one line each: file, key, value, what is allowed.
     """
+    written = values.get("runs")
     values, faults = _with_bases(values)
     sources = [(path, read_yaml(path)) for path in files]
     broken = {loc[:2] for loc, _ in faults}
@@ -172,6 +173,8 @@ def check_settings(values: Mapping[str, Any], files: Iterable[Path] = ()) -> Set
     if settings is not None:
         names = {loc[-1] for loc in broken}
         faults += [fault for fault in _references(settings) if not any(repr(n) in fault[1] for n in names)]
+    # A run repeats the faults of its base; they are told once, where they are written.
+    faults = [fault for fault in faults if not _is_inherited(fault[0], written)] or faults
     if faults or settings is None:
         lines = [f"{_file_of(loc, sources)}{text}" for loc, text in faults]
         raise TspError("the configuration has " + _count(len(lines)) + "\n  " + "\n  ".join(lines))
@@ -303,6 +306,11 @@ def _with_bases(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[t
     return {**values, "runs": filled}, faults
 
 
+def _is_inherited(loc: tuple[str, ...], runs: Any) -> bool:
+    entry = runs.get(loc[1]) if loc[0] == "runs" and len(loc) > 2 and isinstance(runs, Mapping) else None
+    return isinstance(entry, Mapping) and "base" in entry and loc[2] not in entry
+
+
 def _without(values: Mapping[str, Any], entries: Iterable[tuple[str, ...]]) -> dict[str, Any]:
     """`values` without the entries at the given paths of one or two keys."""
     left = dict(values)
@@ -337,6 +345,7 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
     for name, run in s.runs.items():
         at = ("runs", name)
         check((*at, "dataset"), run.dataset, s.datasets, "data set")
+        check((*at, "classes"), run.classes, s.datasets, "data set")
         check((*at, "encoder"), run.encoder, s.encoders, "encoder")
         check((*at, "start"), run.start, s.runs, "run")
     for name, experiment in s.experiments.items():
@@ -349,9 +358,28 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
             check(("tables", name, "rows"), row.run, s.runs, "run")
         for column in table.columns:
             check(("tables", name, "columns"), column.experiment, s.experiments, "experiment")
+        faults += [(("tables", name, "rows"), f"tables.{name}.rows: {text}") for text in _unreleased(s, table)]
     for table_name in s.build.tables:
         check(("build", "tables"), table_name, s.tables, "table")
     return faults
+
+
+def _unreleased(s: Settings, table: TableConfig) -> list[str]:
+    """Features that a table needs of runs that only have what was released."""
+    experiments = [s.experiments[c.experiment] for c in table.columns if c.experiment in s.experiments]
+    needed = {
+        f"stride{e.stride}/{e.dataset}-{subset}": None
+        for e in experiments
+        if (d := s.datasets.get(e.dataset))
+        for subset in (d.train, d.valid)
+    }
+    return [
+        f"{row.run!r} has no released features {key!r}, only {', '.join(run.features)}"
+        for row in table.rows
+        if (run := s.runs.get(row.run)) and run.features
+        for key in needed
+        if key not in run.features
+    ]
 
 
 def _one_of(names: Iterable[str], value: Any) -> str:

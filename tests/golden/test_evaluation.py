@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tsp.evaluation import detection, proposals
+from tsp.evaluation.classification import classification_scores
 from tsp.evaluation.detection import ACTIVITYNET_TIOUS, detection_map
 from tsp.evaluation.io import read_ground_truth
 from tsp.evaluation.proposals import proposal_recall
@@ -150,3 +151,16 @@ def test_official_activitynet_ground_truth(shared, tmp_path):
     ap = detection.evaluate(truth, perfect).ap
     assert (ap[:, missed == 0] == 1).all()
     assert (ap[:, missed > 0] < 1).all()
+
+
+def test_classification(tmp_path):
+    """Example C1 (evaluation.md 5)."""
+    labels = {"v1": "A", "v2": "AB", "v3": "B", "v4": "C"}
+    truth = ground_truth(tmp_path / "g.json", [(v, 0, 1, k) for v, row in labels.items() for k in row])
+    scored = {"v1": {"A": 0.9, "B": 0.2}, "v2": {"A": 0.6, "B": 0.5}, "v3": {"A": 0.7, "B": 0.3}}
+    results = {v: [{"label": k, "score": s} for k, s in row.items()] for v, row in scored.items()}
+    write_json(tmp_path / "p.json", {"results": results})
+    result = classification_scores(truth, tmp_path / "p.json", ks=(1, 2))
+    close(result.ap, [F(5, 6), 1, 0])
+    close(result.mean_ap, F(11, 18))
+    close([result.hit[1], result.average_hit[1], result.hit[2], result.average_hit[2]], [0.5, 0.375, 0.75, 0.75])

@@ -91,6 +91,12 @@ def test_all_faults_are_listed_at_once(values):
         check_settings(values)
 
 
+def test_a_fault_of_a_base_is_told_once(values):
+    values["runs"]["mini_tsp"]["head_lr"] = "fast"
+    with pytest.raises(TspError, match=r"has 1 fault:\n.*runs\.mini_tsp\.head_lr"):
+        check_settings(values)
+
+
 def test_a_base_has_no_base(values):
     values["runs"]["third"] = {"base": "mini_tac"}
     with pytest.raises(TspError, match="a base has none"):

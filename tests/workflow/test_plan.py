@@ -79,3 +79,30 @@ def test_missing_video_folder_is_one_message(snakemake, tmp_path):
     assert done.returncode != 0
     assert f"{overlay}: datasets.activitynet.videos: '/no/such/folder': no such folder" in text
     assert "Traceback" not in text
+
+
+def test_released_features_need_no_video(snakemake, tmp_path):
+    annotations = tmp_path / "data/activitynet/activity_net.v1-3.min.json"
+    annotations.parent.mkdir(parents=True)
+    annotations.write_text(json.dumps({"version": "1.3", "taxonomy": [], "database": {}}))
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("build: {tables: [tal_activitynet_released]}\n")
+    arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
+    jobs = planned(snakemake(tmp_path, *arguments))
+    assert not {"download", "standardise", "probe", "extract_features"} & set(jobs)
+    # Training and validation features; the released weights give the video-level classes.
+    assert jobs["fetch_features"] == 2
+    assert jobs["fetch_weights"] == jobs["pretrain"] == jobs["video_scores"] == 1
+    assert jobs["train_localiser"] == 3
+
+
+def test_table_of_features_that_were_not_released(snakemake, tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(
+        "tables:\n  mine:\n    title: T\n    rows: [{run: released_features_activitynet, label: x}]\n"
+        "    columns: [{experiment: gtad_synthetic, metric: average_mAP, title: a}]\n"
+    )
+    done = snakemake(tmp_path, "--dry-run", "--configfile", overlay)
+    text = done.stdout + done.stderr
+    assert "'released_features_activitynet' has no released features 'stride8/synthetic-train'" in text
+    assert done.returncode != 0

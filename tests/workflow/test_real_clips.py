@@ -2,14 +2,22 @@
 
 import json
 import threading
+from dataclasses import asdict
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import torch
 
+from tsp.cli import main
 from tsp.config import write_config
+from tsp.encoders.config import EncoderConfig
+from tsp.encoders.video_resnet import r2plus1d_18
+from tsp.encoders.weights import save_encoder
 from tsp.io.features import FeatureFile
+from tsp.io.files import read_json
 from tsp.io.tables import read_metadata, read_segments
+from tsp.pretrain.model import TspModel
 
 VIDEOS = {
     "ZNVhz7ctTq0": ("training", "Walking the dog", [0.3287380109204368, 14.048072562358275]),
@@ -81,3 +89,23 @@ def test_features(results, run, subset):
     assert features.shape == ((sampled - 16) // 16 + 1, 512)
     assert subset == "valid" or len(features) == 13
     assert features.std(axis=0).max() > 0
+
+
+def test_predict_on_a_real_video(shared, tmp_path):
+    """Foreground over time and its figure, with a full-size network whose weights are random."""
+    torch.manual_seed(0)
+    model = TspModel(r2plus1d_18(), {"action": 200, "region": 2})
+    facts = {
+        "encoder": asdict(EncoderConfig(factory="tsp.encoders.video_resnet:r2plus1d_18")),
+        "run": {"heads": ["action", "region"]},
+        "labels": [f"class {k}" for k in range(200)],
+    }
+    save_encoder(tmp_path / "encoder.safetensors", model.state_dict(), facts)
+    arguments = ["--weights", str(tmp_path / "encoder.safetensors"), "--output", str(tmp_path / "out")]
+    assert main(["predict", *arguments, str(shared / "real_videos/v_ZNVhz7ctTq0.mp4")]) == 0
+    found = read_json(tmp_path / "out/prediction.json")
+    assert len(found["foreground"]) == 13
+    assert all(0 < p < 1 for p in found["foreground"])
+    assert (tmp_path / "out/foreground.png").stat().st_size > 5000
+    with FeatureFile(tmp_path / "out/features.h5") as file:
+        assert file["v_ZNVhz7ctTq0"].shape == (13, 512)

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from tsp.encoders.fetch import fetch_weights
+from tsp.io.fetch import fetch_released
 from tsp.steps import run_step
 
 
 def main(job):
-    fetch_weights(Path(job.output[0]), **job.params.source)
+    fetch_released(Path(job.output[0]), **job.params.source)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def main(job):
         scores=dict(zip(job.params.cells, map(Path, job.input.scores), strict=True)),
         predictions=dict(zip(runs, map(Path, job.input.predictions), strict=True)),
         features=dict(zip(runs, map(Path, job.input.features), strict=True)),
-        logs=dict(zip(runs, map(Path, job.input.logs), strict=True)),
+        logs=dict(zip(job.params.trained, map(Path, job.input.logs), strict=True)),
         annotations=Path(job.input.annotations),
         subset=job.params.subset,
     )

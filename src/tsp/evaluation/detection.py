@@ -1,7 +1,7 @@
 """Detection mAP by the ActivityNet protocol."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tsp.evaluation.io import Floats, GroundTruth, Ints, Predictions, read_detec
 ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.8999999999999999, 0.95)
 THUMOS14_TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 TIE_WARNING = 0.01
+UNMATCHED = -1
 log = logging.getLogger(__name__)
 
 
@@ -81,20 +82,29 @@ def detection_map(
         TspError: naming file and entry of the first fault.
     """
     truth = read_ground_truth(ground_truth, subset, blocked=blocked, dedup=dedup)
-    found = read_detections(predictions, truth, blocked=blocked, ignore_unknown_labels=ignore_unknown_labels)
+    return score_file(
+        truth, predictions, tious, strict_compat=strict_compat, ignore_unknown_labels=ignore_unknown_labels
+    )
+
+
+def score_file(
+    truth: GroundTruth,
+    predictions: str | Path,
+    tious: Sequence[float] = ACTIVITYNET_TIOUS,
+    *,
+    strict_compat: bool = False,
+    ignore_unknown_labels: bool = False,
+) -> DetectionResult:
+    """Score a predictions file against ground truth that is read already.
+
+    Args and Raises: as `detection_map`.
+    """
+    found = read_detections(predictions, truth, ignore_unknown_labels=ignore_unknown_labels)
     result = evaluate(truth, found, tious, strict_compat=strict_compat)
-    options = {"subset": subset, **result.options, "dedup": dedup, "ignore_unknown_labels": ignore_unknown_labels}
-    result = replace(result, options=options)
     n = result.counts
-    log.info("%s: %d videos, %d instances, %d predictions", subset, n["videos"], n["instances"], n["predictions"])
-    if not n["predictions"]:
-        log.warning("%s: no predictions; every score is 0", predictions)
-    if result.tie_share > TIE_WARNING:
-        log.warning(
-            "%s: %.1f %% of the scores are tied, so the order of rows decides; write scores unrounded",
-            *(predictions, 100 * result.tie_share),
-        )
-    return result
+    log.info("%d videos, %d instances, %d predictions", n["videos"], n["instances"], n["predictions"])
+    warn_of(predictions, n["predictions"], result.tie_share)
+    return replace(result, options=result.options | {"ignore_unknown_labels": ignore_unknown_labels})
 
 
 def evaluate(
@@ -121,30 +131,50 @@ def evaluate(
     Differs: official code hits on 0/0 (option `strict_compat`) and leaves the order of equal scores to the sort.
     """
     thresholds = check_tious(tious)
-    n_classes = len(truth.classes)
+    instances = np.bincount(truth.label, minlength=len(truth.classes))
+    ap = np.zeros((len(thresholds), len(instances)))
+    n_tied, n = 0, len(predictions.score)
+    for number, (ranked, matched) in enumerate(match(truth, predictions, thresholds, strict_compat=strict_compat)):
+        ap[:, number] = average_precision(matched > UNMATCHED, int(instances[number]))
+        n_tied += int(tied(predictions.score[ranked]).sum())
+    return DetectionResult(
+        tious=tuple(float(t) for t in thresholds),
+        classes=tuple(truth.classes),
+        ap=ap,
+        instances=instances,
+        predictions=np.bincount(predictions.label, minlength=len(instances)),
+        tie_share=n_tied / n if n else 0.0,
+        counts={"instances": len(truth.label), "predictions": n} | truth.counts | predictions.counts,
+        options=truth.options | {"strict_compat": strict_compat},
+    )
+
+
+def match(
+    truth: GroundTruth, predictions: Predictions, thresholds: Floats, *, strict_compat: bool = False
+) -> Iterator[tuple[Ints, Ints]]:
+    """Rank and match, class by class.
+
+    Args: as `evaluate`.
+
+    Yields:
+        For each class: `[M]` its predictions in rank order; `[T, M]` the instance that each of them takes, or -1.
+    """
+    for number, ranked in enumerate(ranked_by_class(predictions, len(truth.classes))):
+        mine = np.flatnonzero(truth.label == number)
+        predicted = predictions.video[ranked], predictions.segments[ranked]
+        pairs = overlapping(predicted, (truth.video[mine], truth.segments[mine]), nan_hits=strict_compat)
+        matched = _matches(*pairs, thresholds, (len(ranked), len(mine)))
+        yield ranked, np.where(matched > UNMATCHED, mine[matched], UNMATCHED)
+
+
+def ranked_by_class(predictions: Predictions, n_classes: int) -> list[Ints]:
+    """Predictions of each class by falling score; of equal scores the later row comes first."""
     ranking = np.argsort(predictions.score, kind="stable")[::-1]
     by_class = ranking[np.argsort(predictions.label[ranking], kind="stable")]
     if len(by_class) and predictions.label.max() >= n_classes:
         raise TspError(f"predictions: label {predictions.label.max()}; the ground truth has {n_classes} classes")
     counts = np.bincount(predictions.label, minlength=n_classes)
-    ap = np.zeros((len(thresholds), n_classes))
-    tied = 0
-    for number, ranked in enumerate(np.split(by_class, np.cumsum(counts)[:-1])):
-        mine = np.flatnonzero(truth.label == number)
-        predicted = predictions.video[ranked], predictions.segments[ranked]
-        pairs = _pairs(predicted, (truth.video[mine], truth.segments[mine]), nan_hits=strict_compat)
-        ap[:, number] = average_precision(_hits(*pairs, thresholds, (len(ranked), len(mine))), len(mine))
-        tied += _n_tied(predictions.score[ranked])
-    return DetectionResult(
-        tious=tuple(float(t) for t in thresholds),
-        classes=tuple(truth.classes),
-        ap=ap,
-        instances=np.bincount(truth.label, minlength=n_classes),
-        predictions=counts,
-        tie_share=tied / len(ranking) if len(ranking) else 0.0,
-        counts={"instances": len(truth.label), "predictions": len(ranking)} | truth.counts | predictions.counts,
-        options={"strict_compat": strict_compat},
-    )
+    return np.split(by_class, np.cumsum(counts)[:-1])
 
 
 def average_precision(hits: NDArray[np.bool_], n_instances: int) -> Floats:
@@ -195,15 +225,27 @@ def check_tious(tious: Sequence[float]) -> Floats:
     return thresholds
 
 
-def _n_tied(ranked_scores: Floats) -> int:
+def warn_of(path: str | Path, n: int, tie_share: float) -> None:
+    """Warn of a file without predictions, or with more tied scores than are harmless."""
+    if not n:
+        log.warning("%s: no predictions; every score is 0", path)
+    if tie_share > TIE_WARNING:
+        log.warning(
+            "%s: %.1f %% of the scores are tied, so the order of rows decides; write scores unrounded",
+            *(path, 100 * tie_share),
+        )
+
+
+def tied(ranked_scores: Floats) -> NDArray[np.bool_]:
+    """Which scores of a sorted list equal another one."""
     same = np.diff(ranked_scores, prepend=np.inf, append=-np.inf) == 0
-    return int((same[1:] | same[:-1]).sum())
+    return np.asarray(same[1:] | same[:-1])
 
 
-def _pairs(
+def overlapping(
     predicted: tuple[Ints, Floats], instances: tuple[Ints, Floats], *, nan_hits: bool
 ) -> tuple[Ints, Ints, Floats]:
-    """Overlapping pairs of one class: prediction (ascending rank), instance, tIoU; by preference in a prediction."""
+    """Overlapping pairs: prediction (ascending), instance, tIoU; of a prediction the most wished for comes first."""
     (video, segments), (truth_video, truth_segments) = predicted, instances
     order = np.argsort(truth_video, kind="stable")
     low = np.searchsorted(truth_video[order], video, side="left")
@@ -223,20 +265,19 @@ def _pairs(
     return prediction[order], instance[order], overlap[order]
 
 
-def _hits(
-    prediction: Ints, instance: Ints, overlap: Floats, thresholds: Floats, shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """`[T, M]`: predictions that take an instance."""
-    hits = np.zeros((len(thresholds), shape[0]), dtype=np.bool_)
-    for row, threshold in zip(hits, thresholds, strict=True):
+def _matches(prediction: Ints, instance: Ints, overlap: Floats, thresholds: Floats, shape: tuple[int, int]) -> Ints:
+    """`[T, M]`: the instance that each prediction takes, or -1."""
+    matched = np.full((len(thresholds), shape[0]), UNMATCHED)
+    for row, threshold in zip(matched, thresholds, strict=True):
         keep = overlap >= threshold
         prediction, instance, overlap = prediction[keep], instance[keep], overlap[keep]
-        row[_takers(prediction, instance, shape[1])] = True
-    return hits
+        pair = _taken(prediction, instance, shape[1])
+        row[prediction[pair]] = instance[pair]
+    return matched
 
 
-def _takers(prediction: Ints, instance: Ints, n_instances: int) -> Ints:
-    """Predictions that end up with an instance when they choose one by one in rank order.
+def _taken(prediction: Ints, instance: Ints, n_instances: int) -> Ints:
+    """Pairs that come about when predictions choose an instance one by one in rank order.
 
     All choose at once instead: an instance keeps the best-ranked and sends the others to their next wish. Since all
     instances rank the predictions alike, there is one stable outcome, that of choosing one by one.
@@ -251,7 +292,7 @@ def _takers(prediction: Ints, instance: Ints, n_instances: int) -> Ints:
         displaced = before[(holder < before) & (before < free)]
         rejected = np.concatenate([wishes[holder[instance[wishes]] != wishes], displaced])
         wishes = rejected[~last[rejected]] + 1
-    return np.asarray(prediction[holder[holder < free]])
+    return np.asarray(holder[holder < free])
 
 
 def _name(tiou: float) -> str:

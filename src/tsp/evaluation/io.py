@@ -1,8 +1,9 @@
 """Ground truth and predictions as arrays, from the ActivityNet files or made in memory."""
 
+import array
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.files import read_json
 from tsp.io.predictions import read_predictions
-from tsp.types import Segment
+from tsp.types import Segment, Video
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 DUPLICATE_S = 1e-3
 UNKNOWN = -1
+TIMELESS = (0.0, 1.0)  # entries without segment: any that is neither empty nor reversed
+LabelOf = Callable[[dict[str, Any], str], int | None]
 log = logging.getLogger(__name__)
 
 
@@ -33,6 +36,9 @@ class GroundTruth:
         label: `[N]` index into `classes`.
         segments: `[N, 2]` float64, seconds, in file order.
         counts: what was found and what was left out.
+        durations: `[V]` float64, seconds, NaN where the annotations state none; needed by the error analyses only.
+        blocked: videos left out here, and out of all predictions.
+        options: where it is from and what was done to it, named in every result.
     """
 
     videos: Sequence[str]
@@ -41,6 +47,9 @@ class GroundTruth:
     label: Ints
     segments: Floats
     counts: dict[str, int] = field(default_factory=dict)
+    durations: Floats | None = None
+    blocked: frozenset[str] = frozenset()
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _fix(self, video=_ints(self.video), label=_ints(self.label), segments=_segments(self.segments))
@@ -87,32 +96,51 @@ def read_ground_truth(
 ) -> GroundTruth:
     """Read the instances of `subset` from an ActivityNet-style JSON (gzip accepted, numbers may be text).
 
+    Args and Raises: as `instances_of`.
+    """
+    check_not_empty(path)
+    return instances_of(read_annotations(path), subset, where=path, blocked=blocked, dedup=dedup)
+
+
+def instances_of(
+    everything: Sequence[Video],
+    subset: str,
+    *,
+    where: str | Path,
+    blocked: Collection[str] = (),
+    dedup: bool = False,
+    without_labels: Collection[str] = (),
+) -> GroundTruth:
+    """The counted instances of annotated videos.
+
     Args:
-        path: the file.
+        everything: videos of all subsets.
         subset: exact name, such as `validation`.
+        where: the file, for messages.
         blocked: videos to leave out.
         dedup: drop instances within 1 ms of an earlier one of the same label and video, or shorter than 1 ms.
+        without_labels: labels that are no class, such as THUMOS14's `Ambiguous`.
 
     Raises:
-        TspError: unreadable, a time that is not finite, no such subset, or no instance in it.
+        TspError: a time that is not finite, no such subset, or no instance in it.
     """
-    everything = read_annotations(path)
     chosen = [v for v in everything if v.subset == subset]
     if not chosen:
         names = ", ".join(sorted({v.subset for v in everything})) or "none"
-        raise TspError(f"{path}: no video of subset {subset!r}; subsets in the file: {names}")
+        raise TspError(f"{where}: no video of subset {subset!r}; subsets in the file: {names}")
     counted = [v for v in chosen if v.name not in blocked]
     rows: list[tuple[int, str, float, float]] = []
     for number, video in enumerate(counted):
-        kept = _without_duplicates(video.segments) if dedup else video.segments
+        kept = [s for s in video.segments if s.label not in without_labels]
+        kept = _without_duplicates(kept) if dedup else kept
         rows += [(number, str(s.label), s.start_s, s.end_s) for s in kept]
     if not rows:
-        raise TspError(f"{path}: subset {subset!r} has no instance; nothing can be measured")
-    classes = list(dict.fromkeys(label for _, label, _, _ in rows))
+        raise TspError(f"{where}: subset {subset!r} has no instance; nothing can be measured")
+    numbers = {label: k for k, label in enumerate(dict.fromkeys(label for _, label, _, _ in rows))}
     segments = np.asarray([(start, end) for *_, start, end in rows])
     if not np.isfinite(segments).all():
         number, label = rows[int(np.flatnonzero(~np.isfinite(segments).all(1))[0])][:2]
-        raise TspError(f"{path}: {counted[number].name!r}: a segment of {label!r} is not finite; expected seconds")
+        raise TspError(f"{where}: {counted[number].name!r}: a segment of {label!r} is not finite; expected seconds")
     annotated = sum(len(v.segments) for v in counted)
     counts = {
         "videos": len(counted),
@@ -125,27 +153,70 @@ def read_ground_truth(
     }
     return GroundTruth(
         videos=[v.name for v in counted],
-        classes=classes,
+        classes=list(numbers),
         video=_ints([row[0] for row in rows]),
-        label=_ints([classes.index(row[1]) for row in rows]),
+        label=_ints([numbers[row[1]] for row in rows]),
         segments=segments,
         counts=counts,
+        durations=np.asarray([np.nan if v.duration_s is None else v.duration_s for v in counted], dtype=np.float64),
+        blocked=frozenset(blocked),
+        options={"ground_truth": Path(where).name, "subset": subset, "dedup": dedup},
     )
 
 
-def read_detections(
-    path: str | Path, truth: GroundTruth, *, blocked: Collection[str] = (), ignore_unknown_labels: bool = False
-) -> Predictions:
+def with_durations(truth: GroundTruth, metadata: str | Path) -> GroundTruth:
+    """Take the videos' durations from a metadata table instead.
+
+    Raises:
+        TspError: a video with instances is not in the table.
+    """
+    from tsp.io.tables import read_metadata  # late: pandas is slow to import, and no score needs it
+
+    table = read_metadata(metadata)
+    stems = table["filename"].str.rsplit(".", n=1).str[0]
+    known = dict(zip(stems, table["video-duration"].astype(float), strict=True))
+    # Standardised files of ActivityNet carry a `v_` that its annotations do not.
+    durations = np.asarray([known.get(name, known.get(f"v_{name}", np.nan)) for name in truth.videos])
+    absent = np.flatnonzero(np.isnan(durations[truth.video]))
+    if len(absent):
+        raise TspError(f"{metadata}: no duration of video {truth.videos[int(truth.video[absent[0]])]!r}")
+    return replace(truth, durations=durations, options=truth.options | {"durations": Path(metadata).name})
+
+
+def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool = False) -> Predictions:
     """Read labelled predictions (gzip accepted) in file order.
 
     Args:
         path: JSON with `results`; other keys may be missing.
         truth: gives the numbers of videos and classes.
-        blocked: videos to leave out.
         ignore_unknown_labels: leave out labels that the ground truth does not have, instead of refusing them.
 
     Raises:
         TspError: naming file, video and entry.
+    """
+    check_not_empty(path)
+    label_of = labels_of(truth, ignore_unknown_labels=ignore_unknown_labels)
+    return numbered(path, read_predictions(path), truth, label_of)
+
+
+def read_proposals(path: str | Path, truth: GroundTruth) -> Predictions:
+    """Read proposals: as `read_detections`, any labels being ignored."""
+    check_not_empty(path)
+    return numbered(path, read_predictions(path), truth, lambda entry, where: 0)
+
+
+def read_blocked(path: str | Path | None) -> frozenset[str]:
+    """Read a JSON array of video names to leave out; None: no list."""
+    names = [] if path is None else read_json(path)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TspError(f"{path}: expected a JSON array of video names")
+    return frozenset(names)
+
+
+def labels_of(truth: GroundTruth, *, ignore_unknown_labels: bool) -> LabelOf:
+    """A function that gives the class number of an entry; None: to be left out.
+
+    Raises (the function): TspError naming an unknown label, unless those are ignored.
     """
     index = {label: number for number, label in enumerate(truth.classes)}
 
@@ -159,36 +230,34 @@ def read_detections(
             )
         return number
 
-    return _read(path, truth, blocked, label_of)
+    return label_of
 
 
-def read_proposals(path: str | Path, truth: GroundTruth, *, blocked: Collection[str] = ()) -> Predictions:
-    """Read proposals: as `read_detections`, any labels being ignored."""
-    return _read(path, truth, blocked, lambda entry, where: 0)
-
-
-def read_blocked(path: str | Path | None) -> frozenset[str]:
-    """Read a JSON array of video names to leave out; None: no list."""
-    names = [] if path is None else read_json(path)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TspError(f"{path}: expected a JSON array of video names")
-    return frozenset(names)
-
-
-def _read(
-    path: str | Path,
-    truth: GroundTruth,
-    blocked: Collection[str],
-    label_of: Callable[[dict[str, Any], str], int | None],
-) -> Predictions:
+def check_not_empty(path: str | Path) -> None:
+    """Say of an empty file that it is empty, rather than where its JSON ends."""
     if Path(path).is_file() and not Path(path).stat().st_size:
-        raise TspError(f"{path}: the file is empty; expected an ActivityNet submission")
+        raise TspError(f"{path}: the file is empty; expected JSON")
+
+
+def numbered(
+    path: str | Path,
+    results: dict[str, list[dict[str, Any]]],
+    truth: GroundTruth,
+    label_of: LabelOf,
+) -> Predictions:
+    """Checked entries as arrays, with counts of what is odd.
+
+    Args:
+        path: where they are from, for messages.
+        results: video -> entries with `score` and, of segments, `segment`.
+        truth: gives the numbers of videos, and those to leave out.
+        label_of: class number of an entry, or None to leave it out.
+    """
     index = {name: number for number, name in enumerate(truth.videos)}
-    rows: list[tuple[int, int, float, float, float]] = []
+    rows = array.array("d")
     skipped = dropped = 0
-    results = read_predictions(path)
     for name, entries in results.items():
-        if name in blocked:
+        if name in truth.blocked:
             dropped += len(entries)
             continue
         here = index.get(name, UNKNOWN)
@@ -197,20 +266,20 @@ def _read(
             if label is None:
                 skipped += 1
                 continue
-            start, end = entry["segment"]
-            rows.append((here, label, float(start), float(end), float(entry["score"])))
-    table = np.asarray(rows, dtype=np.float64).reshape(-1, 5)
+            start, end = entry.get("segment", TIMELESS)
+            rows.extend((here, label, float(start), float(end), float(entry["score"])))
+    table = np.frombuffer(rows, dtype=np.float64).reshape(-1, 5)
     lengths = table[:, 3] - table[:, 2]
     unknown = table[:, 0] == UNKNOWN
     counts = {
-        "predictions": len(rows),
+        "predictions": len(table),
         "predictions_in_unknown_videos": int(unknown.sum()),
         "predictions_with_unknown_label": skipped,
         "predictions_in_blocked_videos": dropped,
         "predictions_not_positive": int((lengths <= 0).sum()),
         "videos_without_predictions": len(truth.videos) - sum(1 for name in index if results.get(name)),
     }
-    if len(rows) and unknown.all():
+    if len(table) and unknown.all():
         example = next(name for name, entries in results.items() if entries)
         log.warning(
             "%s: no prediction is in a counted video (first: %r, ground truth: %r); names carry no 'v_' here",
@@ -235,8 +304,8 @@ def _without_duplicates(segments: Sequence[Segment]) -> list[Segment]:
 
 
 def _fix(target: object, **arrays: NDArray[Any]) -> None:
-    for name, array in arrays.items():
-        object.__setattr__(target, name, array)
+    for name, values in arrays.items():
+        object.__setattr__(target, name, values)
 
 
 def _ints(values: ArrayLike) -> Ints:

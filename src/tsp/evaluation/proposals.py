@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tsp.errors import TspError
-from tsp.evaluation.detection import ACTIVITYNET_TIOUS, check_tious
+from tsp.evaluation.detection import ACTIVITYNET_TIOUS, check_tious, warn_of
 from tsp.evaluation.io import UNKNOWN, Floats, GroundTruth, Ints, Predictions, read_ground_truth, read_proposals
 from tsp.segments import tiou
 
@@ -29,6 +29,7 @@ class ProposalResult:
         proposals_per_video: `[100]` abscissa.
         recall: `[T, 100]`, 0 to 1.
         auc: area under the average recall in percent of the whole.
+        tie_share: share of proposals with the score of another one of their video; their order is a convention.
         counts: odd rows and everything left out.
         options: the subset.
     """
@@ -38,6 +39,7 @@ class ProposalResult:
     proposals_per_video: Floats
     recall: Floats
     auc: float
+    tie_share: float
     counts: dict[str, int]
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -72,9 +74,23 @@ def proposal_recall(
         TspError: naming file and entry of the first fault.
     """
     truth = read_ground_truth(ground_truth, subset, blocked=blocked, dedup=dedup)
-    found = read_proposals(proposals, truth, blocked=blocked)
-    result = evaluate(truth, found, tious, max_proposals=max_proposals)
-    return replace(result, options={"subset": subset, "dedup": dedup})
+    return score_file(truth, proposals, tious, max_proposals=max_proposals)
+
+
+def score_file(
+    truth: GroundTruth,
+    proposals: str | Path,
+    tious: Sequence[float] = ACTIVITYNET_TIOUS,
+    *,
+    max_proposals: float | None = 100,
+) -> ProposalResult:
+    """Score a proposals file against ground truth that is read already.
+
+    Args and Raises: as `proposal_recall`.
+    """
+    result = evaluate(truth, read_proposals(proposals, truth), tious, max_proposals=max_proposals)
+    warn_of(proposals, result.counts["predictions"], result.tie_share)
+    return result
 
 
 def evaluate(
@@ -124,7 +140,9 @@ def evaluate(
         proposals_per_video=abscissa,
         recall=recall,
         auc=auc,
+        tie_share=_tie_share(proposals),
         counts={"proposals_kept": int(kept.sum())} | truth.counts | proposals.counts,
+        options=dict(truth.options),
     )
 
 
@@ -139,10 +157,20 @@ def scores_json(result: ProposalResult) -> dict[str, Any]:
         "AR": at,
         "AUC": result.auc,
         "max_proposals": result.max_proposals,
+        "tie_share": result.tie_share,
         "curve": {"proposals_per_video": result.proposals_per_video.tolist(), "average_recall": recall},
         "options": result.options,
         "counts": result.counts,
     }
+
+
+def _tie_share(proposals: Predictions) -> float:
+    """Proposals in one video with one score, over all."""
+    order = np.lexsort((proposals.score, proposals.video))
+    video, score = proposals.video[order], proposals.score[order]
+    same = (np.diff(video) == 0) & (np.diff(score) == 0)
+    either = np.concatenate([same, [False]]) | np.concatenate([[False], same])
+    return float(either[: len(order)].mean()) if len(order) else 0.0
 
 
 def _first_hits(truth: GroundTruth, proposals: Predictions, thresholds: Floats, kept: dict[int, int]) -> Ints:

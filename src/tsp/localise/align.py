@@ -38,9 +38,14 @@ class Grid:
     expand: float
 
     @property
+    def valid(self) -> NDArray[np.bool_]:
+        """`[D, T]`: cells that are segments of the video."""
+        return valid_cells(self.length, self.durations)
+
+    @property
     def cells(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Durations and starts of the valid cells."""
-        d, s = np.nonzero(valid_cells(self.length, self.durations))
+        d, s = np.nonzero(self.valid)
         return d, s
 
     @property
@@ -139,4 +144,4 @@ def align_and_mix(features: Tensor, context: Tensor, weight: Tensor, bias: Tenso
 
 def to_map(cells: Tensor, grid: Grid) -> Tensor:
     """`[B, cells + 1, O]` to `[B, O, D, T]`, the shared value in every invalid cell."""
-    return sparse.to_map(cells, valid_cells(grid.length, grid.durations))
+    return sparse.to_map(cells, grid.valid)

@@ -1,4 +1,4 @@
-"""Options of a pretraining run. Defaults are the paper's;"""
+"""Options of a pretraining run. Defaults are the paper's."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -27,8 +27,8 @@ class PretrainTrainer(TrainerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightsConfig:
-    """Released weights of an encoder, with or without heads."""
+class ReleasedFile:
+    """A released file: weights of an encoder with or without heads, or features."""
 
     url: str | None = None
     """Address to fetch them from."""
@@ -38,18 +38,19 @@ class WeightsConfig:
     """First hex digits (8 or more) of the file's SHA-256; released names end in them."""
 
     def __post_init__(self) -> None:
-        """Refuse weights from nowhere."""
+        """Refuse a file from nowhere."""
         if (self.url is None) == (self.path is None):
-            raise ValueError("weights: state either url or path")
+            raise ValueError("state either url or path")
         if self.sha256 is not None and len(self.sha256) < 8:
-            raise ValueError(f"weights: sha256 {self.sha256!r} is shorter than 8 hex digits")
+            raise ValueError(f"sha256 {self.sha256!r} is shorter than 8 hex digits")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A pretraining run: TSP, its baseline TAC, released weights, or an untrained encoder.
+    """A pretraining run: TSP, its baseline TAC, released weights or features, or an untrained encoder.
 
     With `dataset`: trained. With `weights`: the released file, converted. With neither: weights from the seed.
+    With `features`: these are fetched, and nothing is extracted.
     """
 
     dataset: str | None = None
@@ -58,8 +59,12 @@ class RunConfig:
     """Entry of `encoders:`."""
     start: str | None = None
     """Run whose encoder weights are started from; null: random weights from the seed."""
-    weights: WeightsConfig | None = None
+    weights: ReleasedFile | None = None
     """Released weights to convert instead of training."""
+    features: dict[str, ReleasedFile] = field(default_factory=dict)
+    """Released features by `stride<n>/<dataset>-<subset>`: every experiment starts from them without a video."""
+    classes: str | None = None
+    """Data set whose labels the action head of released weights names; null: that head is of no use."""
     heads: tuple[Head, ...] = ("action", "region")
     """Classifiers: action class (foreground clips only), temporal region (all clips). TSP: both; TAC: action."""
     loss_weights: dict[Head, float] = field(default_factory=lambda: {"action": 1.0, "region": 1.0})
@@ -80,6 +85,8 @@ class RunConfig:
     """Segments shorter than a clip: dropped as in the paper, or given the clip around their middle."""
     short_clips: Literal["repeat", "error"] = "repeat"
     """Clips that reach past the last frame: the last frame is repeated, or an error as in the released code."""
+    max_missing: float = 0.0
+    """Share of the videos with segments that may be absent: their segments are left out, with a warning."""
     released_timestamps: bool = False
     """Shift a clip by one frame where rounding of time stamps did so in the released code."""
     flip: float = 0.5
@@ -105,9 +112,11 @@ class RunConfig:
             raise ValueError(f"heads: {list(self.heads)}; expected action, region, or both")
         if self.dataset and self.weights:
             raise ValueError("weights: a run with a dataset is trained; to start from released weights, use start")
+        if self.features and self.dataset:
+            raise ValueError("features: the features of a run with a dataset are extracted, not released")
         if self.gvf and (self.start is None or "region" not in self.heads):
             raise ValueError("gvf: needs start (whose features are pooled) and the region head")
         if self.open_videos < 1:
             raise ValueError(f"open_videos is {self.open_videos}, expected at least 1")
-        if self.clips_per_segment < 1 or not 0 <= self.flip <= 1:
-            raise ValueError("clips_per_segment must be at least 1, flip a probability")
+        if self.clips_per_segment < 1 or not 0 <= self.flip <= 1 or not 0 <= self.max_missing < 1:
+            raise ValueError("clips_per_segment must be at least 1, flip a probability, max_missing a share below 1")

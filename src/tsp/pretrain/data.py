@@ -97,17 +97,32 @@ class ClipDataset(Dataset[dict[str, Any]]):
         if rows.empty:
             raise TspError(f"{segments}: none of {len(table)} segments is as long as a clip; is video-duration right?")
         self.videos, self.run, self.encoder, self.training = Path(videos), run, encoder, training
+        rows = self._present(rows, segments)
         self.gvf, self.epoch, self.readers = gvf, 0, ReaderPool(run.open_videos)
         self.filenames = rows["filename"].tolist()
         self.starts, self.ends, self.fps = (rows[c].to_numpy(np.float64) for c in ("t-start", "t-end", "fps"))
         names: dict[Head, Sequence[str]] = {"action": labels, "region": REGIONS}
         self.labels = {head: _label_ids(rows, columns[head], names[head], segments) for head in run.heads}
-        for filename in dict.fromkeys(self.filenames):
-            if not (self.videos / filename).is_file():
-                raise TspError(f"{self.videos / filename}: no such video, but {segments} has segments of it")
         if gvf is not None and (missing := set(self.filenames) - gvf.keys()):
             raise TspError(f"{min(missing)}: no global video feature, but {segments} has segments of it")
         self.cache = self._fill_cache(rows) if run.cache == "memory" else {}
+
+    def _present(self, rows: pd.DataFrame, segments: str | Path) -> pd.DataFrame:
+        """The rows whose video is there, if few enough are missing."""
+        names = list(dict.fromkeys(rows["filename"]))
+        missing = [name for name in names if not (self.videos / name).is_file()]
+        if not missing:
+            return rows
+        text = (
+            f"{self.videos / missing[0]}: no such video, but {segments} has segments of it"
+            f" ({len(missing)} of {len(names)} videos are missing)"
+        )
+        if len(missing) > self.run.max_missing * len(names) or len(missing) == len(names):
+            raise TspError(
+                f"{text}; make the segments again, or raise max_missing ({self.run.max_missing:g}) of the run"
+            )
+        log.warning("%s; their segments are left out", text)
+        return rows[~rows["filename"].isin(missing)].reset_index(drop=True)
 
     def __len__(self) -> int:
         return len(self.filenames) * self.run.clips_per_segment

@@ -137,7 +137,14 @@ def training_curves(logs: Mapping[str, str | Path], output: str | Path, *, note:
         logs: label -> `log.jsonl`.
         output: the `.png`.
         note: such as `miniature`.
+
+    Without a log (released weights alone) the figure says so.
     """
+    if not logs:
+        with drawing(output, size=(4.8, 1.2), note=note) as (figure, rows):
+            rows.append(("run", "part", "name", "epoch", "value"))
+            figure.text(0.5, 0.5, "No training: the features of this table were released.", ha="center", va="center")
+        return
     series = {label: read_curves(path) for label, path in logs.items()}
     panels = list(dict.fromkeys(name for curves in series.values() for _, name in curves))
     _something(panels, output)

@@ -17,7 +17,7 @@ from tsp.training.config import TrainerConfig
 
 STATE, BEST, LOG = "state.pt", "best.pt", "log.jsonl"
 # Fields that decide when something is written, not what.
-FREE = ("checkpoint_every", "log_every")
+FREE = ("checkpoint_every", "log_every", "tensorboard")
 
 
 def config_hash(config: TrainerConfig, **facts: Any) -> str:

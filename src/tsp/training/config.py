@@ -56,6 +56,8 @@ class TrainerConfig:
     """Epochs between validations; the last epoch is always validated."""
     log_every: int = 50
     """Optimiser steps between lines of the log."""
+    tensorboard: bool = False
+    """Write the log's numbers for TensorBoard too (`pip install tensorboard`), in `work/tensorboard`."""
 
     def __post_init__(self) -> None:
         """Refuse what would fail hours later."""

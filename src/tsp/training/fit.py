@@ -115,7 +115,8 @@ class _Fit:
         config = self.config
         seeds.seed_everything(config.seed, self.rank)
         self._restore()
-        self.log = JsonLog(self.work_dir / checkpoint.LOG if self.rank == 0 else None, self.iteration, self.epoch)
+        path = self.work_dir / checkpoint.LOG if self.rank == 0 else None
+        self.log = JsonLog(path, self.iteration, self.epoch, tensorboard=config.tensorboard)
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         if config.compile:

@@ -15,10 +15,15 @@ class JsonLog:
         path: the file; None writes nothing (ranks other than 0).
         iteration: keep old records up to it; a resumed run will not make them again.
         epoch: and, of the records that close an epoch, those before it.
+        tensorboard: write the numbers to a folder `tensorboard` beside `path` too.
+
+    Raises:
+        TspError: TensorBoard is asked for but not installed.
     """
 
-    def __init__(self, path: Path | None, iteration: int = 0, epoch: int = 0) -> None:
+    def __init__(self, path: Path | None, iteration: int = 0, epoch: int = 0, *, tensorboard: bool = False) -> None:
         self.path = path
+        self.board = _board(path.parent / "tensorboard", iteration) if tensorboard and path else None
         if path is None:
             return
         kept = [
@@ -38,6 +43,21 @@ class JsonLog:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise TspError(f"{self.path}: cannot be written ({error}); free space and run again") from error
+        if self.board is not None:
+            flat = {**record, **{f"lr/{group}": lr for group, lr in record.get("lr", {}).items()}}
+            for name, value in flat.items():
+                if isinstance(value, float):
+                    self.board.add_scalar(name, value, record["iteration"])
+            self.board.flush()
+
+
+def _board(folder: Path, iteration: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise TspError("tensorboard: not installed; pip install tensorboard, or set it to false") from error
+    # What an interrupted run wrote behind its last checkpoint is dropped there.
+    return SummaryWriter(folder, purge_step=iteration + 1 if iteration else None)
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:

@@ -100,7 +100,7 @@ def test_the_overlap_is_that_of_the_library():
     generator = np.random.default_rng(0)
     ours, theirs = (np.sort(generator.uniform(0, 50, (n, 2))) for n in (30, 20))
     zeros = np.zeros(50, dtype=int)
-    p, g, overlap = detection._pairs((zeros[:30], ours), (zeros[:20], theirs), nan_hits=False)
+    p, g, overlap = detection.overlapping((zeros[:30], ours), (zeros[:20], theirs), nan_hits=False)
     expected = tiou(ours, theirs)
     assert len(p) == (expected > 0).sum()
     np.testing.assert_array_equal(overlap, expected[p, g])
@@ -109,8 +109,9 @@ def test_the_overlap_is_that_of_the_library():
 def test_a_displaced_prediction_goes_on_to_its_next_wish():
     """Rank 2 holds instance 1 until rank 1, sent away from instance 0, takes it."""
     prediction, instance = np.asarray([0, 1, 1, 2, 2]), np.asarray([0, 0, 1, 1, 2])
-    assert sorted(detection._takers(prediction, instance, 3).tolist()) == [0, 1, 2]
-    assert sorted(detection._takers(prediction[:4], instance[:4], 3).tolist()) == [0, 1]
+    taken = detection._taken(prediction, instance, 3)
+    assert sorted(zip(prediction[taken].tolist(), instance[taken].tolist(), strict=True)) == [(0, 0), (1, 1), (2, 2)]
+    assert sorted(prediction[detection._taken(prediction[:4], instance[:4], 3)].tolist()) == [0, 1]
 
 
 def test_tie_share_counts_within_a_class():

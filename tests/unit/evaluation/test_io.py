@@ -74,7 +74,7 @@ def test_blocked_videos_leave_both_files(tmp_path):
         ({"results": {}}, "no 'database'"),
         ({"database": {"v": {"subset": "validation", "annotations": [{"label": "A"}]}}}, r"database\['v'\]"),
         ('{"database": {"v": {"subset": "validation", "annotations": [{"segment": [0, NaN], "label": "A"}]}}}', "'v'"),
-        ("", "not valid JSON"),
+        ("", "the file is empty"),
     ],
 )
 def test_bad_ground_truth_is_named(tmp_path, document, text):

@@ -5,6 +5,7 @@ import numpy as np
 from tsp.io.annotations import write_annotations
 from tsp.io.features import feature_writer
 from tsp.io.files import write_json
+from tsp.localise import bmn
 from tsp.localise.gtad import Config, GtadTrainer
 from tsp.types import Segment, Video
 
@@ -20,6 +21,17 @@ SMALL = Config(
     inner_samples=4,
     context_samples=2,
     trainer=GtadTrainer(epochs=2, batch_size=4, milestones=(1,)),
+)
+SMALL_BMN = bmn.Config(
+    length=16,
+    durations=12,
+    bins=4,
+    hidden_1d=16,
+    matching_channels=8,
+    hidden_3d=16,
+    hidden_2d=8,
+    groups=2,
+    trainer=bmn.BmnTrainer(epochs=2, batch_size=4, milestones=(1,)),
 )
 SUBSETS = {"train": "training", "valid": "validation"}
 LABELS = ["jump", "run"]

@@ -54,6 +54,14 @@ def test_regression_takes_a_small_set_whole_and_nothing_invalid():
     assert float(regression_loss(p, iou)) == pytest.approx(0.5 * (10 + 2 * 4 + 3 * 9) / 15, rel=1e-5)
 
 
+def test_regression_may_count_cells_without_overlap_as_low():
+    iou = torch.tensor([[0.8] * 10 + [0.5] * 2 + [0.1] * 3 + [0.0] * 5])
+    p = iou + torch.tensor([[1.0] * 10 + [2.0] * 2 + [3.0] * 3 + [4.0] * 2 + [100.0] * 3])
+    zero = torch.tensor([[False] * 15 + [True] * 2 + [False] * 3])
+    expected = 0.5 * (10 + 2 * 4 + 3 * 9 + 2 * 16) / 17
+    assert float(regression_loss(p, iou, zero)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_regression_without_high_cells_is_zero():
     assert float(regression_loss(torch.ones(2, 3), torch.full((2, 3), 0.5))) == 0
 

@@ -5,8 +5,9 @@ import os
 import numpy as np
 import pytest
 import torch
-from unit.localise.make import SMALL
+from unit.localise.make import SMALL, SMALL_BMN
 
+from tsp.localise.bmn import Bmn, BmnTask
 from tsp.localise.gtad import Gtad, GtadTask
 
 pytestmark = pytest.mark.gpu
@@ -21,15 +22,21 @@ def cuda():
     return pytest.skip("no CUDA device")
 
 
-def test_network_and_gradients(cuda):
+@pytest.mark.parametrize("method", ["gtad", "bmn"])
+def test_network_and_gradients(cuda, method):
+    config, network, make_task = (SMALL, Gtad, GtadTask) if method == "gtad" else (SMALL_BMN, Bmn, BmnTask)
     torch.manual_seed(0)
-    batch = {"features": torch.randn(3, 8, 16), "iou": torch.rand(3, 12, 16), "start": torch.rand(3, 16)}
+    batch = {
+        "features": torch.randn(3, 8, 16),
+        "iou": torch.rand(3, *config.grid.valid.shape),
+        "start": torch.rand(3, 16),
+    }
     batch["end"] = torch.rand(3, 16)
     results = []
     for device in (torch.device("cpu"), cuda):
         torch.manual_seed(1)
-        model = Gtad(8, SMALL).to(device)
-        task = GtadTask(model, SMALL)
+        model = network(8, config).to(device)
+        task = make_task(model, config)
         found = model(batch["features"].to(device))
         terms = task.losses({name: x.to(device) for name, x in batch.items()})
         # The regression loss draws its cells from the device's own generator.

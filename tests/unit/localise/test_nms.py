@@ -32,15 +32,31 @@ def test_bit_for_bit_the_sequential_definition(seed, n, divisor, keep):
     same(soft_nms(segments, scores, divisor=divisor, keep=keep), sequential(segments, scores, divisor, keep))
 
 
+@given(st.integers(0, 10_000), st.integers(0, 60), st.sampled_from([(0.5, 0.9), (0.55, 0.9), (0.0, 0.0)]))
+def test_a_threshold_that_grows_with_the_segment(seed, n, above):
+    segments, scores = video(np.random.default_rng(seed), n)
+    found = soft_nms(segments, scores, divisor=0.4, keep=50, above=above)
+    same(found, sequential(segments, scores, 0.4, 50, above))
+
+
+def test_a_long_segment_spares_what_a_short_one_decays():
+    """tIoU 0.7 and 2 / 3: above 0.5 + 0.4 x 0.1, not above 0.5 + 0.4 x 1."""
+    scores = np.array([0.9, 0.8, 0.1])
+    options = {"divisor": 0.4, "keep": 2, "above": (0.5, 0.9)}
+    assert soft_nms(np.array([[0.0, 1], [0, 0.7], [0, 0]]), scores, **options)[1].tolist() == [0.9, 0.8]
+    assert soft_nms(np.array([[0.0, 0.1], [0.02, 0.12], [0, 0]]), scores, **options)[1][1] < 0.5
+
+
 @pytest.mark.parametrize("lockstep", [1, 64, 8192])
 def test_videos_do_not_disturb_each_other(monkeypatch, lockstep):
     monkeypatch.setattr(nms, "LOCKSTEP", lockstep)
     rng = np.random.default_rng(1)
     videos = [video(rng, n) for n in (5, 0, 31, 1, 2, 60, 31, 8)]
-    found = soft_nms_many(videos, divisor=0.8, keep=10)
-    assert len(found) == len(videos)
-    for (segments, scores), result in zip(videos, found, strict=True):
-        same(result, sequential(segments, scores, 0.8, 10))
+    for above in (None, (0.5, 0.9)):
+        found = soft_nms_many(videos, divisor=0.8, keep=10, above=above)
+        assert len(found) == len(videos)
+        for (segments, scores), result in zip(videos, found, strict=True):
+            same(result, sequential(segments, scores, 0.8, 10, above))
 
 
 def test_of_two_equal_scores_the_earlier_comes_first():

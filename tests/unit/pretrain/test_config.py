@@ -2,7 +2,7 @@ import pytest
 
 from tsp.config import build
 from tsp.errors import TspError
-from tsp.pretrain.config import RunConfig, WeightsConfig
+from tsp.pretrain.config import ReleasedFile, RunConfig
 
 
 def test_defaults_are_the_papers():
@@ -46,4 +46,4 @@ def test_meaningless_runs_are_refused(wrong, text):
 
 def test_weights_come_from_one_place():
     with pytest.raises(ValueError, match="either"):
-        WeightsConfig(url="u", path="p")
+        ReleasedFile(url="u", path="p")

@@ -91,6 +91,20 @@ def test_unknown_label_missing_video_and_empty_set_are_told(files, tmp_path):
         clips(one_row(files, tmp_path, "v_0.mp4", 0.0, 1.0, "run"))
 
 
+def test_missing_videos_are_left_out_up_to_a_share(tmp_path, caplog):
+    (tmp_path / "videos").mkdir()
+    names = [f"v_{k}.mp4" for k in range(25)]
+    for name in names[3:]:
+        (tmp_path / "videos" / name).write_bytes(b"never opened here")
+    segments = write_segments(tmp_path / "s.csv", [row(name, 0.0, 3.0, "run") for name in names])
+    files = {"segments": segments, "videos": tmp_path / "videos"}
+    with pytest.raises(TspError, match=r"3 of 25 videos are missing.*max_missing \(0\.1\)"):
+        clips(files, max_missing=0.1)
+    data = clips(files, max_missing=0.12)
+    assert set(data.filenames) == set(names[3:])
+    assert "3 of 25 videos are missing" in caplog.text
+
+
 def test_video_shorter_than_stated(files, tmp_path, caplog):
     short = one_row(files, tmp_path, "v_0.mp4", 2.0, 4.2, "run", frames=126)
     item = clips(short)[4]

@@ -11,7 +11,7 @@ from tsp.encoders.weights import load_encoder, load_state
 from tsp.errors import TspError
 from tsp.io.features import feature_writer
 from tsp.io.files import sha256
-from tsp.pretrain.config import PretrainTrainer, RunConfig, WeightsConfig
+from tsp.pretrain.config import PretrainTrainer, ReleasedFile, RunConfig
 from tsp.pretrain.model import TspModel
 from tsp.pretrain.train import Inputs, TspTask, pretrain
 
@@ -83,11 +83,11 @@ def test_untrained_encoder_follows_from_the_seed(tmp_path):
 
 
 def test_released_file_is_converted(tmp_path, inputs):
-    run = RunConfig(encoder="tiny", weights=WeightsConfig(url="u", sha256=sha256(inputs.start)[:8]))
+    run = RunConfig(encoder="tiny", weights=ReleasedFile(url="u", sha256=sha256(inputs.start)[:8]))
     state, facts = run_it(run, Inputs(weights=inputs.start), tmp_path)
     assert state["fc.weight"].shape == (400, 64) and facts["converted"]
     assert torch.equal(state["features.stem.0.weight"], torch.load(inputs.start)["stem.0.weight"])
-    wrong = dataclasses.replace(run, weights=WeightsConfig(url="u", sha256="00000000"))
+    wrong = dataclasses.replace(run, weights=ReleasedFile(url="u", sha256="00000000"))
     with pytest.raises(TspError, match=r"kinetics\.pth: SHA-256 starts with .*, expected 00000000"):
         run_it(wrong, Inputs(weights=inputs.start), tmp_path / "wrong")
 
@@ -96,7 +96,7 @@ def test_missing_inputs_are_named(tmp_path, inputs):
     with pytest.raises(TspError, match="needs start"):
         run_it(dataclasses.replace(RUN, start="k"), dataclasses.replace(inputs, start=None), tmp_path)
     with pytest.raises(TspError, match="not downloaded"):
-        run_it(RunConfig(encoder="tiny", weights=WeightsConfig(url="u")), Inputs(), tmp_path)
+        run_it(RunConfig(encoder="tiny", weights=ReleasedFile(url="u")), Inputs(), tmp_path)
 
 
 def groups(**changes):

@@ -82,6 +82,11 @@ def test_curves_of_a_log_without_windows(tmp_path):
     assert curves["train", "action"] == [(1.0, 9.0), (2.0, 9.0)]
 
 
+def test_training_curves_of_nothing_trained(tmp_path):
+    figures.training_curves({}, tmp_path / "a.png")
+    assert drawn(tmp_path / "a.png").empty
+
+
 def test_training_curves(tmp_path):
     logs = {
         "TAC": log(tmp_path / "1.jsonl", *WINDOWS, *CLOSING),

@@ -1,9 +1,12 @@
 import random
+import sys
+import types
 
 import numpy as np
 import pytest
 import torch
 
+from tsp.errors import TspError
 from tsp.training import checkpoint, seeds
 from tsp.training.config import TrainerConfig
 from tsp.training.loader import EpochBatches, to_device
@@ -104,6 +107,28 @@ def test_log_drops_what_a_resumed_run_makes_again(tmp_path):
     assert [r["iteration"] for r in read_log(tmp_path / "log.jsonl")] == [2, 4]
     JsonLog(tmp_path / "log.jsonl")
     assert read_log(tmp_path / "log.jsonl") == []
+
+
+def test_numbers_go_to_tensorboard_too(tmp_path, monkeypatch):
+    written = []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            written.append((folder.name, purge_step))
+
+        def add_scalar(self, *point):
+            written.append(point)
+
+        def flush(self):
+            pass
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
+    log = JsonLog(tmp_path / "log.jsonl", tensorboard=True)
+    log.write(iteration=3, epoch=0, lr={"heads": 0.5}, **{"train/action": 0.25})
+    assert written == [("tensorboard", None), ("train/action", 0.25, 3), ("lr/heads", 0.5, 3)]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(TspError, match="pip install tensorboard"):
+        JsonLog(tmp_path / "log.jsonl", tensorboard=True)
 
 
 def test_nested_batches_are_moved():

@@ -1,4 +1,4 @@
-"""Released weights from their address, checked by their sum."""
+"""Released files from their address, checked by their sum."""
 
 import logging
 import shutil
@@ -13,8 +13,8 @@ TIMEOUT_S = 60.0
 ATTEMPTS = 5
 
 
-def fetch_weights(output: Path, *, url: str | None, path: str | None, digest: str | None) -> None:
-    """Bring a weights file to `output` and check it.
+def fetch_released(output: Path, *, url: str | None, path: str | None, digest: str | None) -> None:
+    """Bring a released file to `output` and check it.
 
     Args:
         output: where to put it.
@@ -27,7 +27,7 @@ def fetch_weights(output: Path, *, url: str | None, path: str | None, digest: st
     """
     if path is not None:
         if not Path(path).is_file():
-            raise TspError(f"weights: {path}: no such file")
+            raise TspError(f"{path}: no such file")
         with atomic(output) as temporary:
             shutil.copyfile(path, temporary)
     else:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tsp.cli.evaluate import add_evaluate
 from tsp.errors import TspError
 from tsp.steps import quiet_libraries
 
@@ -21,6 +22,7 @@ steps by hand, on any files of the documented formats.
   tsp export opentad --features F.h5 --output DIR
                                               features in another project's layout
   tsp evaluate detection --ground-truth G.json --predictions P.json
+                                              also: proposals, classification, captions, errors
 """
 
 
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_groundtruth(commands)
     _add_predict(commands)
     _add_export(commands)
-    _add_evaluate(commands)
+    add_evaluate(commands)
     return parser
 
 
@@ -200,29 +202,4 @@ def _export(args: argparse.Namespace) -> int:
         raise TspError("export: --stride, --fps and --clip-length go together")
     timing = None if None in stated else Timing(stride=args.stride, fps=args.fps, clip_length=args.clip_length)
     export(args.layout, args.features, args.output, annotations=args.annotations, timing=timing, length=args.length)
-    return 0
-
-
-def _add_evaluate(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    command = commands.add_parser("evaluate", help="score predictions")
-    tasks = command.add_subparsers(title="tasks", required=True, metavar="TASK")
-    detection = tasks.add_parser("detection", help="mAP over tIoU thresholds (ActivityNet protocol)")
-    detection.add_argument("--ground-truth", type=Path, required=True, help="ActivityNet-style JSON")
-    detection.add_argument("--predictions", type=Path, required=True, help="submission JSON")
-    detection.add_argument("--subset", default="validation", help="subset of the ground truth (default: validation)")
-    detection.add_argument("--json", type=Path, help="write the scores here instead of to standard output")
-    detection.set_defaults(run=_evaluate_detection)
-
-
-def _evaluate_detection(args: argparse.Namespace) -> int:
-    import json
-
-    from tsp.evaluation.detection import detection_map, scores_json
-    from tsp.io.files import write_json
-
-    scores = scores_json(detection_map(args.ground_truth, args.predictions, args.subset))
-    if args.json:
-        write_json(args.json, scores)
-    else:
-        print(json.dumps(scores, indent=1))
     return 0
