@@ -100,7 +100,7 @@ def expand(roots: Ints, slots: Ints, children: int, rng: np.random.Generator) ->
     draws = rng.random((len(roots), 1 + children, slots.shape[1])).argsort(2)[..., :children]
     first = np.take_along_axis(slots[roots], draws[:, 0], axis=1)
     second = np.take_along_axis(slots[first], draws[:, 1:], axis=2)
-    return np.concatenate([roots[:, None], first, second.reshape(len(roots), -1)], axis=1)
+    return np.concatenate([roots[:, None], first, second.reshape(len(roots), children * children)], axis=1)
 
 
 def edge_weights(nodes: Tensor, others: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class Pgcn(nn.Module):
     def _heads(self, x: Tensor, act: Tensor, comp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         both = torch.cat([comp, x], dim=1)
         activity = self.activity(self.dropout(torch.cat([act, self._course(x)], dim=1)))
-        return activity, self.completeness(both), self.regression(both).view(len(x), -1, 2)
+        return activity, self.completeness(both), self.regression(both).view(len(x), self.classes, 2)
 
 
 class PgcnTask:
