@@ -2,15 +2,16 @@
 
 SGAlign of G-TAD and the boundary-matching layer of BMN. Forward and backward, float32, paper widths; each variant in a
 process of its own, whose peak memory is counted from before the layer, its input and the gradient of its output being
-there already. Options: `--layer matching --length 100 --batch 1 --device cuda --threads 1`.
+there already. CPU seconds on a CPU, which other jobs do not lengthen. Options: `--layer matching --length 100
+--batch 1 --device cuda --threads 1`.
 """
 
 import argparse
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter, process_time
 
 import torch
 from torch import Tensor
@@ -101,16 +102,17 @@ def measure(options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     leaves = [(torch.randn(shape) * 0.02).to(device).requires_grad_() for shape in layer.shapes]
     gradient = torch.randn(options.batch, OUT, options.length, options.length).to(device)
+    clock = perf_counter if device.type == "cuda" else process_time
     before, times = memory_mb(device, "VmRSS"), []
     forget_peak(device)
     for _ in range(REPEATS):
         out = grads = None
-        start = time.perf_counter()
+        start = clock()
         out = forward(*leaves)
         grads = torch.autograd.grad(out, leaves, gradient)
         if device.type == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     memory = memory_mb(device, "VmHWM") - before
     print(min(times), memory, *(float(x.double().square().sum()) for x in (out, *grads)))
 

@@ -194,7 +194,19 @@ def subset_features(name):
 
 
 def experiment_params(wildcards):
-    return config["experiments"][wildcards.experiment]
+    """Without what only says which jobs there are: another seed or sweep leaves the trainings as they are."""
+    entry = config["experiments"][wildcards.experiment]
+    return {key: value for key, value in entry.items() if key not in ("seeds", "proposals", "sweep")}
+
+
+def experiment_proposals(wildcards):
+    if not SETTINGS.experiments[wildcards.experiment].proposals:
+        return []
+    return "results/experiments/{experiment}/{run}/seed{seed}/proposals.json".format(**wildcards)
+
+
+def experiment_sweep(wildcards):
+    return SETTINGS.experiments[wildcards.experiment].sweep
 
 
 def experiment_annotations(wildcards):
@@ -275,6 +287,30 @@ def figure_subset(wildcards):
     return d.subsets[d.valid].official
 
 
+def has_proposals(table):
+    return SETTINGS.experiments[first_experiment(table)].proposals
+
+
+def has_videos(table):
+    """Whether the measured videos are at hand: not where only features were released."""
+    return not any(SETTINGS.runs[row.run].features for row in SETTINGS.tables[table].rows)
+
+
+def figure_metadata(wildcards):
+    """Stands for the folder of standardised videos, which is no declared file."""
+    d = SETTINGS.experiments[first_experiment(wildcards.table)].dataset
+    return f"results/{d}/metadata/{SETTINGS.datasets[d].valid}.csv"
+
+
+def figure_videos(wildcards):
+    d = SETTINGS.experiments[first_experiment(wildcards.table)].dataset
+    return f"results/{d}/videos/{SETTINGS.datasets[d].valid}"
+
+
+def figure_note(wildcards):
+    return "miniature" if SETTINGS.tables[wildcards.table].miniature else ""
+
+
 def table_entry(wildcards):
     return config["tables"][wildcards.table]
 
@@ -288,6 +324,8 @@ def built_cells():
 
 
 built_tables = [f"results/tables/{table}.md" for table in SETTINGS.build.tables]
+more_figures = [f"results/report/figures/{table}/recall.png" for table in filter(has_proposals, SETTINGS.build.tables)]
+more_figures += [f"results/report/figures/{table}/overlay.mp4" for table in filter(has_videos, SETTINGS.build.tables)]
 built_features = [f"results/features/{name}.h5" for name in SETTINGS.build.features]
 # (data set, subset) of all videos that the tables are measured on or learn from; released features need none.
 built_subsets = sorted(

@@ -1,7 +1,8 @@
 """Downstream localisers on frozen features: train, infer, post-process; the same rules for any method.
 
 Needs: results/features, results/<dataset>/annotations.json, video-level class scores.
-Gives: results/experiments/<experiment>/<run>/seed<k>/{weights.safetensors, log.jsonl, raw.h5, predictions.json}.
+Gives: results/experiments/<experiment>/<run>/seed<k>/{weights.safetensors, log.jsonl, raw.h5, predictions.json,
+proposals.json, sweep.csv}.
 """
 
 
@@ -99,3 +100,51 @@ rule post_process:
         code=method_code,
     script:
         "../workflow/scripts/post_process.py"
+
+
+rule propose:
+    """Candidates and Soft-NMS: class-agnostic proposals, for average recall."""
+    input:
+        config="results/experiments/{experiment}/config.yaml",
+        raw="results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
+        annotations=experiment_annotations,
+    output:
+        "results/experiments/{experiment}/{run}/seed{seed}/proposals.json",
+    log:
+        "logs/propose/{experiment}-{run}-{seed}.log",
+    benchmark:
+        "logs/propose/{experiment}-{run}-{seed}.tsv"
+    conda:
+        "../envs/tsp.yaml"
+    threads: threads(4)
+    params:
+        subsets=experiment_subsets,
+        code=method_code,
+    script:
+        "../workflow/scripts/propose.py"
+
+
+rule sweep:
+    """The experiment's `sweep`: options of post-processing tried on the raw predictions of one training."""
+    input:
+        config="results/experiments/{experiment}/config.yaml",
+        raw="results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
+        annotations=experiment_annotations,
+        labels=experiment_labels,
+    output:
+        csv="results/experiments/{experiment}/{run}/seed{seed}/sweep.csv",
+        md="results/experiments/{experiment}/{run}/seed{seed}/sweep.md",
+    log:
+        "logs/sweep/{experiment}-{run}-{seed}.log",
+    benchmark:
+        "logs/sweep/{experiment}-{run}-{seed}.tsv"
+    conda:
+        "../envs/tsp.yaml"
+    threads: threads(4)
+    params:
+        grid=experiment_sweep,
+        subsets=experiment_subsets,
+        tious=experiment_tious,
+        code=method_code,
+    script:
+        "../workflow/scripts/sweep.py"

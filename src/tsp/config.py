@@ -56,6 +56,10 @@ class ExperimentConfig:
     """Video-level classes: a run whose action head scores the videos, or a file of class scores."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """One training per seed."""
+    proposals: bool = False
+    """Score class-agnostic proposals too (AR@AN, AUC); the method must offer `propose`."""
+    sweep: dict[str, list[Any]] = field(default_factory=dict)
+    """Options of post-processing and the values to try, for `.../seed<k>/sweep.csv`; no table needs them."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Fields of the method's Config that differ from its defaults."""
 
@@ -213,6 +217,8 @@ def resolve_experiment(name: str, entry: Mapping[str, Any]) -> ResolvedExperimen
     """Import the method of an experiment, check its settings and fill in their defaults."""
     experiment = build(ExperimentConfig, entry, f"experiments.{name}")
     module = resolve(experiment.method)
+    if experiment.proposals and not hasattr(module, "propose"):
+        raise TspError(f"experiments.{name}.proposals: {experiment.method} makes no proposals (it has no `propose`)")
     settings = asdict(build(module.Config, experiment.settings, f"experiments.{name}.settings"))
     return ResolvedExperiment(name=name, experiment=replace(experiment, settings=settings))
 

@@ -33,11 +33,14 @@ def values(original):
     return copy.deepcopy(original[0])
 
 
+BUILT = {"demo": ["miniature", "proposals"], "paper": ["tal_activitynet", "proposals_activitynet"]}
+
+
 @pytest.mark.parametrize("preset", ["demo", "paper"])
 def test_shipped_configuration_has_no_fault(preset):
     values, files = read_folder(preset=preset)
     settings = check_settings(values, files)
-    assert settings.build.tables == {"demo": ["miniature"], "paper": ["tal_activitynet"]}[preset]
+    assert settings.build.tables == BUILT[preset]
     for name in settings.experiments:
         resolve_experiment(name, values["experiments"][name])
     for encoder in settings.encoders.values():

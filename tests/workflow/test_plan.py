@@ -29,8 +29,10 @@ def test_demo_goes_from_videos_to_the_report(snakemake, tmp_path):
     ]
     stages += ["merge_features", "train_localiser", "infer_localiser", "post_process", "evaluate_detection", "table"]
     assert set(stages) <= set(jobs)
-    # Two kinds of features with three seeds each.
-    assert jobs["train_localiser"] == jobs["evaluate_detection"] == 6
+    # Two methods on two kinds of features with three seeds each.
+    assert jobs["train_localiser"] == jobs["evaluate_detection"] == 12
+    assert jobs["propose"] == 6
+    assert (jobs["recall"], jobs["overlay"], jobs["table"]) == (1, 2, 2)
 
 
 def test_paper_needs_the_annotations_and_nothing_else(snakemake, tmp_path):
@@ -47,7 +49,8 @@ def test_paper_needs_the_annotations_and_nothing_else(snakemake, tmp_path):
     # 101 + 50 shards of videos; released weights, TAC and TSP.
     assert jobs["download"] == jobs["standardise"] == jobs["probe"] == 151
     assert jobs["pretrain"] == 3
-    assert jobs["train_localiser"] == 9
+    assert jobs["train_localiser"] == 18
+    assert jobs["propose"] == 9
 
 
 FAULTS = {
@@ -94,6 +97,28 @@ def test_released_features_need_no_video(snakemake, tmp_path):
     assert jobs["fetch_features"] == 2
     assert jobs["fetch_weights"] == jobs["pretrain"] == jobs["video_scores"] == 1
     assert jobs["train_localiser"] == 3
+
+
+def test_thumos14_is_cut_into_windows_from_dense_features(snakemake, tmp_path):
+    for name in ("val", "test"):
+        path = tmp_path / f"data/thumos14/{name}_Annotation.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("video,type,start,end\n")
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("build: {tables: [tal_thumos14]}\n")
+    arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
+    jobs = planned(snakemake(tmp_path, *arguments))
+    # G-TAD and BMN on TAC and TSP features with three seeds; both subsets of both.
+    assert jobs["train_localiser"] == 12
+    assert jobs["merge_features"] >= 4
+    assert "propose" not in jobs
+
+
+def test_sweep_of_one_training_is_a_target(snakemake, tmp_path):
+    target = "results/experiments/bmn_synthetic/mini_tsp/seed1/sweep.md"
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", target))
+    assert jobs["sweep"] == jobs["train_localiser"] == jobs["infer_localiser"] == 1
+    assert "post_process" not in jobs
 
 
 def test_table_of_features_that_were_not_released(snakemake, tmp_path):

@@ -1,13 +1,15 @@
-"""Detection mAP by the ActivityNet protocol."""
+"""Detection mAP by the ActivityNet protocol; AR@AN and AUC of proposals."""
 
-from tsp.evaluation.detection import detection_map, scores_json
+from tsp.evaluation.scores import score_experiment
 from tsp.io.files import write_json
 from tsp.steps import run_step
 
 
 def main(job):
-    result = detection_map(job.input.annotations, job.input.predictions, job.params.subsets["valid"], job.params.tious)
-    write_json(job.output[0], scores_json(result))
+    proposals = job.input.get("proposals") or None
+    annotations, predictions = job.input.annotations, job.input.predictions
+    scores = score_experiment(annotations, predictions, proposals, job.params.subsets["valid"], job.params.tious)
+    write_json(job.output[0], scores)
 
 
 if __name__ == "__main__":

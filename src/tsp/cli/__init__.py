@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tsp.cli.evaluate import add_evaluate
+from tsp.cli.sweep import add_sweep
 from tsp.errors import TspError
 from tsp.steps import quiet_libraries
 
@@ -23,6 +24,8 @@ steps by hand, on any files of the documented formats.
                                               features in another project's layout
   tsp evaluate detection --ground-truth G.json --predictions P.json
                                               also: proposals, classification, captions, errors
+  tsp sweep --raw raw.h5 --set nms_keep=100,200 ...
+                                              options of post-processing, tried without a network
 """
 
 
@@ -56,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_export(commands)
     add_evaluate(commands)
+    add_sweep(commands)
     return parser
 
 

@@ -1,6 +1,12 @@
-"""THUMOS14 temporal annotations: 200 validation and 213 test videos, 20 classes and `Ambiguous`."""
+"""THUMOS14 temporal annotations: 200 validation and 213 test videos, 20 classes and `Ambiguous`.
 
+Where the files tell, `extra` of a video holds what methods that count in original frames need: `segment_frames` and
+`ambiguous_frames` (first and last frame of actions and of Ambiguous segments), `frame_rate` and `frames` of the video.
+"""
+
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +17,10 @@ from tsp.io.tables import read_table
 from tsp.types import Segment, Video
 
 CSV_COLUMNS = ["video", "type", "start", "end"]
+FRAME_COLUMNS = ["startFrame", "endFrame"]
+# G-TAD's `thumos14_test_groundtruth.csv`: frame rate and number of frames of the original videos.
+FACT_COLUMNS = ["video-name", "video-duration", "frame-rate", "video-frames"]
+AMBIGUOUS = "Ambiguous"
 # Order of the per-class blocks of a video where it is not alphabetical; ties of the background rule need it.
 CLASS_ORDER = Path(__file__).parents[3] / "resources" / "thumos14_class_order.json"
 
@@ -19,7 +29,7 @@ def read(paths: list[Path]) -> list[Video]:
     """Read `val_Annotation.csv` / `test_Annotation.csv` (video, type, start, end) or a `database` JSON.
 
     Args:
-        paths: one or more files, gzip accepted.
+        paths: one or more files, gzip accepted; also G-TAD's `thumos14_test_groundtruth.csv`, for its facts alone.
 
     Returns:
         Videos in name order without their `Ambiguous` segments; subset from the name (`validation`, `test`).
@@ -28,12 +38,31 @@ def read(paths: list[Path]) -> list[Video]:
         TspError: unreadable, a column missing, or a video in two files.
     """
     videos: dict[str, Video] = {}
+    facts = {path: found for path in paths if (found := _read_facts(path)) is not None}
     for path in paths:
+        if path in facts:
+            continue
         for video in _read_json(path) if Path(path).name.removesuffix(".gz").endswith(".json") else _read_csv(path):
             if video.name in videos:
                 raise TspError(f"{path}: video {video.name!r} is in another file too")
             videos[video.name] = video
+    for found in facts.values():
+        for name, (seconds, extra) in found.items():
+            if name in videos:
+                video = videos[name]
+                videos[name] = replace(video, duration_s=seconds, extra={**video.extra, **extra})
     return [videos[name] for name in sorted(videos)]
+
+
+def _read_facts(path: Path) -> dict[str, tuple[float, dict[str, Any]]] | None:
+    """Seconds, `frame_rate` and `frames` by video; None where the file is no such table."""
+    if ".json" in Path(path).name:
+        return None
+    table = read_table(path, [])
+    if not set(FACT_COLUMNS) <= set(table.columns):
+        return None
+    rows = table.drop_duplicates("video-name")[FACT_COLUMNS].itertuples(index=False, name=None)
+    return {name: (float(s), {"frame_rate": float(rate), "frames": int(frames)}) for name, s, rate, frames in rows}
 
 
 def _read_csv(path: Path) -> list[Video]:
@@ -49,7 +78,7 @@ def _read_json(path: Path) -> list[Video]:
             filename=f"{v.name}.mp4",
             subset=_subset(v.name),
             duration_s=v.duration_s,
-            segments=tuple(s for s in v.segments if s.label != "Ambiguous"),
+            segments=tuple(s for s in v.segments if s.label != AMBIGUOUS),
             extra=v.extra,
         )
         for v in read_annotations(path)
@@ -57,15 +86,29 @@ def _read_json(path: Path) -> list[Video]:
 
 
 def _video(name: str, rows: pd.DataFrame, order: dict[str, list[str]]) -> Video:
-    segments = [
-        Segment(start_s=float(start), end_s=float(end), label=str(label))
-        for start, end, label in rows[["start", "end", "type"]].to_numpy().tolist()
-        if label != "Ambiguous"
-    ]
     blocks = order.get(name)
     if blocks:
-        segments.sort(key=lambda s: blocks.index(s.label) if s.label in blocks else len(blocks))
-    return Video(name=name, filename=f"{name}.mp4", subset=_subset(name), duration_s=None, segments=tuple(segments))
+        rank = rows["type"].map(lambda label: blocks.index(label) if label in blocks else len(blocks))
+        rows = rows.iloc[rank.argsort(kind="stable")]
+    ambiguous = rows["type"] == AMBIGUOUS
+    segments = tuple(
+        Segment(start_s=float(start), end_s=float(end), label=str(label))
+        for start, end, label in rows.loc[~ambiguous, ["start", "end", "type"]].to_numpy().tolist()
+    )
+    kind = {"subset": _subset(name), "duration_s": None, "extra": _frames(rows, ambiguous)}
+    return Video(name=name, filename=f"{name}.mp4", segments=segments, **kind)  # type: ignore[arg-type]
+
+
+def _frames(rows: pd.DataFrame, ambiguous: "pd.Series[bool]") -> dict[str, Any]:
+    if not set(FRAME_COLUMNS) <= set(rows.columns):
+        return {}
+    found: dict[str, Any] = {"segment_frames": rows.loc[~ambiguous, FRAME_COLUMNS].to_numpy().tolist()}
+    if ambiguous.any():
+        found["ambiguous_frames"] = rows.loc[ambiguous, FRAME_COLUMNS].to_numpy().tolist()
+    if rows["end"].sum() > 0:
+        # 24, 25 or 30; videos of 29.97 are counted with 30.
+        found["frame_rate"] = float(round(rows["endFrame"].sum() / rows["end"].sum()))
+    return found
 
 
 def _subset(name: str) -> str:

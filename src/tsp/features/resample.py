@@ -6,23 +6,24 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 
-def resample_time(features: Array, length: int, *, align_corners: bool = False) -> Array:
-    """Interpolate `[N, C]` linearly to `[length, C]`; channels are never mixed.
+def resample_time(features: Array, length: int, *, every: int = 1, align_corners: bool = False) -> Array:
+    """Interpolate `[N, C]` linearly to `[length, C]`, of which every `every`-th is made; channels are never mixed.
 
     Args:
         features: `[N, C]`, N at least 1.
         length: T'.
+        every: distance of the outputs wanted: 0, every, 2 every, ...
         align_corners: put the first and last output on the first and last input, instead of half-pixel centres
             with the edges held.
 
     Returns:
-        `[length, C]` float32: at output i the point p = max(0, (i + 0.5) N / T' - 0.5).
+        `[ceil(length / every), C]` float32: at output i the point p = max(0, (i + 0.5) N / T' - 0.5).
 
     Paper: section 4 (downstream input); the author's answers name linear interpolation over time. Whether corners
         are aligned is not stated; PyTorch's default is not.
     """
     n = len(features)
-    i = np.arange(length, dtype=np.float64)
+    i = np.arange(0, length, every, dtype=np.float64)
     if align_corners:
         position = i * (n - 1) / max(length - 1, 1)
     else:

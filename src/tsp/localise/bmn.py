@@ -5,7 +5,6 @@ first to its last snippet, [first, last + 1); the map's rows and columns are tho
 """
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,14 +21,23 @@ from tsp.localise.boundary import best_tiou, boundary_map, peaks
 from tsp.localise.data import Rows, Subset, duration_s, snippet_duration_s
 from tsp.localise.labels import read_video_scores
 from tsp.localise.matching import Grid, Layout, SampledEnd, match_and_mix
-from tsp.localise.nms import soft_nms_many
-from tsp.localise.session import MapTask, read_raw, write_segments
+from tsp.localise.nms import Scored, Suppression
+from tsp.localise.output import Maps, Raw, scored_seconds, write_segments
+from tsp.localise.session import MapTask
 from tsp.localise.sparse import pointwise, to_map
-from tsp.progress import progress
+from tsp.localise.windows import AFTER_INFERENCE, Windows
 from tsp.training.config import TrainerConfig
-from tsp.types import Video
 
 Floats = NDArray[np.float64]
+POST_PROCESS: tuple[str, ...] = (
+    "candidates",
+    "end_node",
+    "end_at_border",
+    "proposal_nms_above",
+    "proposal_nms_divisor",
+)
+POST_PROCESS += ("proposal_time_base", "detection_nms_divisor", "boundary_in_detections", "nms_keep", "classes")
+POST_PROCESS += AFTER_INFERENCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +94,8 @@ class Config:
     """Groups of the convolutions over time."""
     node_cell: tuple[float, float] = (-0.5, 0.5)
     """Node i covers [i + first, i + second] snippets in the boundary targets."""
+    windows: Windows | None = None
+    """Cut long videos into windows of `length` snippets, as on THUMOS14; null: a video becomes `length` snippets."""
     time_base: Literal["feature_frames", "duration"] = "feature_frames"
     """Length by which labels are normalised: that covered by the annotation's feature frames (released), or all."""
     lr: float = 5e-4
@@ -110,6 +120,8 @@ class Config:
     """Seconds of proposals: of whole 16-frame snippets of the annotation's frames (released), or of the video."""
     detection_nms_divisor: float = 0.85
     """Soft-NMS of detections, which decay wherever they overlap."""
+    boundary_in_detections: bool = False
+    """Multiply the boundary scores into detections too; TSP's code leaves them out."""
     nms_keep: int = 100
     """Segments of a video."""
     classes: int = 1
@@ -197,12 +209,13 @@ class BmnTask(MapTask):
         super().__init__(model, config, config.grid.valid, fingerprint, zero_is_low=config.zero_is_low)
 
 
-def targets(segments: Floats, config: Config) -> dict[str, Tensor]:
+def targets(segments: Floats, config: Config, boundaries: Floats | None = None) -> dict[str, Tensor]:
     """What the network should find.
 
     Args:
-        segments: `[N, 2]` in units of the video's length.
+        segments: `[N, 2]` in units of the video's length, 0 to 1.
         config: sizes, layout, node cells.
+        boundaries: `[N, 2]` starts and ends where they differ from the segments': those of a window are not clamped.
 
     Returns:
         `iou` in the map's layout, `start` and `end` `[T]`, float32, as they are compared with the thresholds.
@@ -215,15 +228,16 @@ def targets(segments: Floats, config: Config) -> dict[str, Tensor]:
     stop = (last + 1) * gap if config.layout == "start_end" else begin + (last - first + 1) * gap
     iou = np.zeros(grid.valid.shape)
     iou[grid.valid] = best_tiou(segments, begin, stop)
+    boundaries = segments if boundaries is None else boundaries
     made, (low, high) = {"iou": iou}, config.node_cell
-    for name, points in (("start", segments[:, 0]), ("end", segments[:, 1])):
+    for name, points in (("start", boundaries[:, 0]), ("end", boundaries[:, 1])):
         made[name] = boundary_map(points, config.length, cell_start=low, cell_end=high)
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in made.items()}
 
 
 def examples(subset: Subset, config: Config) -> Rows:
     """Features and targets of a subset, in memory."""
-    return session.examples(subset, config.time_base, lambda segments: targets(segments, config))
+    return session.examples(subset, config, config.time_base, lambda found, ends: targets(found, config, ends))
 
 
 def _method(config: Config) -> session.Method:
@@ -280,37 +294,45 @@ def infer(
 def post_process(config: Config, *, raw: Path, annotations: Path, subset: str, labels: Path, output: Path) -> None:
     """See `method.Method.post_process`.
 
-    The score of a detection is regression x classification, decayed, x the video's class score.
+    The score of a detection is regression x classification, decayed, x the video's class score;
+    `boundary_in_detections` adds start x end.
 
     Paper: BMN section 3.5 and TSP's released code, which leaves the boundary scores out of detections.
     """
-    scores = read_video_scores(labels)
-    videos, found = {}, []
-    for video, made in _candidates(config, raw, annotations, subset):
-        videos[video.name] = duration_s(video)
-        found.append((made.segments, made.map_score))
-    kept = soft_nms_many(found, divisor=config.detection_nms_divisor, keep=config.nms_keep)
     facts = {"producer": _method(config).producer, "raw_sha256": sha256(raw), "labels_sha256": sha256(labels)}
-    write_segments(output, videos, kept, version="BMN", facts=facts, labels=(scores, config.classes))
+
+    def scored(maps: Maps) -> Scored:
+        made = candidates(maps["map"], maps["start"], maps["end"], config)
+        return made.segments, made.score if config.boundary_in_detections else made.map_score
+
+    rule = Suppression(divisor=config.detection_nms_divisor, keep=config.nms_keep)
+    found = scored_seconds(config, Raw(path=raw, annotations=annotations, subset=subset), scored, rule, duration_s)
+    classes = (read_video_scores(labels), config.classes)
+    write_segments(output, found, version="BMN", facts=facts, labels=classes, rounded=_rounded(config))
+
+
+def _rounded(config: Config) -> bool:
+    return config.windows is not None and config.windows.rounded
 
 
 def propose(config: Config, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
-    """Turn raw predictions into proposals without labels, for average recall (predictions.json).
+    """See `method.Proposer.propose`.
 
     The score is start x end x classification x regression, decayed where segments overlap more than their length
     allows.
 
     Paper: BMN section 3.5 (score fusion, Soft-NMS).
     """
-    videos, found = {}, []
-    length_s = snippet_duration_s if config.proposal_time_base == "snippets" else duration_s
-    for video, made in _candidates(config, raw, annotations, subset):
-        videos[video.name] = length_s(video)
-        found.append((made.segments, made.score))
-    divisor, above = config.proposal_nms_divisor, config.proposal_nms_above
-    kept = soft_nms_many(found, divisor=divisor, keep=config.nms_keep, above=above)
     facts = {"producer": _method(config).producer, "raw_sha256": sha256(raw)}
-    write_segments(output, videos, kept, version="BMN", facts=facts, labels=None)
+    length_s = snippet_duration_s if config.proposal_time_base == "snippets" else duration_s
+
+    def scored(maps: Maps) -> Scored:
+        made = candidates(maps["map"], maps["start"], maps["end"], config)
+        return made.segments, made.score
+
+    rule = Suppression(divisor=config.proposal_nms_divisor, keep=config.nms_keep, above=config.proposal_nms_above)
+    found = scored_seconds(config, Raw(path=raw, annotations=annotations, subset=subset), scored, rule, length_s)
+    write_segments(output, found, version="BMN", facts=facts, labels=None, rounded=_rounded(config))
 
 
 @dataclass(frozen=True)
@@ -326,11 +348,6 @@ class Candidates:
     segments: Floats
     score: Floats
     map_score: Floats
-
-
-def _candidates(config: Config, raw: Path, annotations: Path, subset: str) -> Iterator[tuple[Video, Candidates]]:
-    for video, maps in progress(read_raw(raw, annotations, subset), desc="candidates", unit="video"):
-        yield video, candidates(maps["map"], maps["start"], maps["end"], config)
 
 
 def candidates(found: Floats, start: Floats, end: Floats, config: Config) -> Candidates:

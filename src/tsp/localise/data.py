@@ -15,6 +15,7 @@ from tsp.errors import TspError
 from tsp.features.resample import resample_time
 from tsp.io.annotations import read_annotations
 from tsp.io.features import FeatureFile
+from tsp.localise.windows import Window, Windows, cut, frame_facts, snippets, window_starts
 from tsp.types import Video
 
 log = logging.getLogger(__name__)
@@ -22,15 +23,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Subset:
-    """Videos of a subset that have features.
+    """Videos of a subset that have features; R rows: one per video, or one per window of a video, in order.
 
     Args:
-        videos: `V` annotated videos.
-        features: `[V, C, T]` float32, resampled in time.
+        videos: `R` annotated videos.
+        features: `[R, C, T]` float32, resampled in time.
+        windows: `R` windows; empty where a row is a whole video.
     """
 
     videos: list[Video]
     features: NDArray[np.float32]
+    windows: tuple[Window, ...] = ()
 
 
 class Rows(Dataset[dict[str, Tensor]]):
@@ -58,8 +61,16 @@ class Rows(Dataset[dict[str, Tensor]]):
         return batch
 
 
-def read_subset(features: Path, annotations: Path, subset: str, length: int, *, align_corners: bool) -> Subset:
-    """Read and resample the features of every annotated video of a subset.
+def read_subset(
+    features: Path,
+    annotations: Path,
+    subset: str,
+    length: int,
+    *,
+    align_corners: bool,
+    windows: Windows | None = None,
+) -> Subset:
+    """Read and resample the features of every annotated video of a subset; all are held in memory.
 
     Args:
         features: feature file; keys are the stems of the videos' file names.
@@ -67,12 +78,14 @@ def read_subset(features: Path, annotations: Path, subset: str, length: int, *, 
         subset: the annotations' own name of it.
         length: T.
         align_corners: see `resample_time`.
+        windows: cut videos into windows of T snippets; None: a whole video becomes T snippets.
 
     Raises:
         TspError: no video of the subset has features, or features of different width.
     """
     videos = [v for v in read_annotations(annotations) if v.subset == subset]
     rows: list[NDArray[np.float32]] = []
+    places: list[tuple[Video, Window | None]] = []
     with FeatureFile(features) as file:
         found = [v for v in videos if v.key in file]
         if not found:
@@ -82,14 +95,23 @@ def read_subset(features: Path, annotations: Path, subset: str, length: int, *, 
             )
         for video in found:
             row = file[video.key]
-            if row.ndim != 2 or not row.size or (rows and row.shape[1] != len(rows[0])):
-                expected = f"[n, {len(rows[0])}]" if rows else "[n, C]"
+            if row.ndim != 2 or not row.size or (rows and row.shape[1] != rows[0].shape[1]):
+                expected = f"[n, {rows[0].shape[1]}]" if rows else "[n, C]"
                 raise TspError(f"{features}: features of {video.key!r} have shape {row.shape}, expected {expected}")
-            rows.append(resample_time(row, length, align_corners=align_corners).T)
+            if windows is None:
+                rows.append(resample_time(row, length, align_corners=align_corners).T[None])
+                places.append((video, None))
+                continue
+            fps, frames = frame_facts(video, len(row), file.attributes, windows)
+            at_steps = snippets(row, frames, windows, align_corners=align_corners)
+            starts = window_starts(len(at_steps), length, windows)
+            rows.append(cut(at_steps, starts, length))
+            places += [(video, Window(first=int(first), fps=fps, frames=frames)) for first in starts]
     if len(found) < len(videos):
         missing = len(videos) - len(found)
         log.warning("%d of %d %s videos have no features and are left out", missing, len(videos), subset)
-    return Subset(videos=found, features=np.stack(rows))
+    cut_up = tuple(window for _, window in places if window is not None)
+    return Subset(videos=[video for video, _ in places], features=np.concatenate(rows), windows=cut_up)
 
 
 def normalised_segments(video: Video, time_base: str) -> NDArray[np.float64]:

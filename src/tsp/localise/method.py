@@ -1,8 +1,9 @@
 """What a localiser offers to the rules: a module with `Config`, `train`, `infer` and `post_process`.
 
-A new method is one module with these four names and one entry in config/experiments.yaml; no rule changes.
+A new method is one module with these names and one entry in config/experiments.yaml; no rule changes.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,8 @@ class Method(Protocol):
 
     Config: type[Any]
     """Frozen dataclass of all options, published defaults."""
+    POST_PROCESS: Sequence[str]
+    """Its fields that raw predictions do not depend on, for `tsp sweep`."""
 
     def train(
         self,
@@ -51,11 +54,20 @@ class Method(Protocol):
         """Turn raw predictions and video-level class scores into detections (predictions.json)."""
 
 
+class Proposer(Protocol):
+    """A method that makes class-agnostic proposals too: `proposals: true` of an experiment asks for them."""
+
+    def propose(self, config: Any, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
+        """Turn raw predictions into proposals without labels, for average recall (the form of predictions.json)."""
+
+
 class Refiner(Protocol):
     """A method that refines the proposals of another one, which it is given as lists (`localise.proposal_lists`)."""
 
     Config: type[Any]
     """Frozen dataclass of all options, published defaults."""
+    POST_PROCESS: Sequence[str]
+    """Its fields that raw predictions do not depend on, for `tsp sweep`."""
 
     def train(
         self,

@@ -34,8 +34,9 @@ from tsp.training.distributed import pick_device
 from tsp.training.fit import LossTerm, fit
 from tsp.training.seeds import item_rng, seed_everything
 
-__all__ = ["Config", "Pgcn", "PgcnTask", "infer", "post_process", "train"]
+__all__ = ["POST_PROCESS", "Config", "Pgcn", "PgcnTask", "infer", "post_process", "train"]
 log = logging.getLogger(__name__)
+POST_PROCESS = ("top", "nms_threshold", "nms", "video_classes")
 PRODUCER = f"tsp {__version__} localise.pgcn"
 # Roots whose drawn neighbourhoods are in memory at a time.
 ROOTS = 128

@@ -6,7 +6,7 @@ order of the class names, 0 is background. docs/formats/proposals.md describes t
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -93,29 +93,35 @@ def describe(segments: ArrayLike, instances: ArrayLike, labels: ArrayLike) -> tu
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Frames and rate of videos, by the stem of the file name; None: the annotation's seconds at 30 fps."""
+    """Frames and rate of videos: as measured, by the stem of the file name or by the video's name, else as annotated.
 
-    known: Mapping[str, tuple[int, float]] | None = None
+    An annotation states `frames` and `frame_rate`, or seconds, which count at 30 frames per second.
+    """
+
+    by_key: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    by_name: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
     @staticmethod
-    def read(metadata: Path | None) -> "Clock":
-        """From the metadata of a subset."""
+    def read(metadata: Path | None, facts: Mapping[str, tuple[int, float]] | None = None) -> "Clock":
+        """From the metadata of a subset; `facts` by name where there are none."""
         if metadata is None:
-            return Clock()
+            return Clock(by_name=facts or {})
         rows = read_metadata(metadata)[["filename", "video-frames", "fps"]].itertuples(index=False)
-        return Clock(known={str(name).rsplit(".", 1)[0]: (int(frames), float(fps)) for name, frames, fps in rows})
+        by_key = {str(name).rsplit(".", 1)[0]: (int(frames), float(fps)) for name, frames, fps in rows}
+        return Clock(by_key=by_key, by_name=facts or {})
 
     def of(self, video: Video) -> tuple[int, float]:
         """(frames, frames per second) of a video.
 
         Raises:
-            TspError: unknown.
+            TspError: neither measured nor annotated.
         """
-        if self.known is None:
-            return round(duration_s(video) * FPS), FPS
-        if video.key not in self.known:
-            raise TspError(f"video {video.name!r} has proposals but no row in the metadata")
-        return self.known[video.key]
+        measured = self.by_key.get(video.key) or self.by_name.get(video.name)
+        if measured:
+            return measured
+        if video.extra.get("frames") and video.extra.get("frame_rate"):
+            return int(video.extra["frames"]), float(video.extra["frame_rate"])
+        return round(duration_s(video) * FPS), FPS
 
 
 def make_list(
@@ -140,7 +146,8 @@ def make_list(
         best = np.asarray(segments, np.float64).reshape(-1, 2)[np.argsort(-np.asarray(scores), kind="stable")[:keep]]
         truth = np.array([(s.start_s, s.end_s) for s in video.segments if s.label is not None]).reshape(-1, 2)
         labels = np.array([label[s.label] for s in video.segments if s.label is not None], np.int64)
-        frames, instances = (np.maximum((t * fps).astype(np.int64), 0) for t in (best, truth))
+        # A little more, lest 123 frames of 30 fps, 4.1 s, become 122.
+        frames, instances = (np.maximum((t * fps + 1e-6).astype(np.int64), 0) for t in (best, truth))
         frames[:, 1] = np.minimum(frames[:, 1], n_frames)
         kept = frames[:, 1] > frames[:, 0]
         dropped += int((~kept).sum())

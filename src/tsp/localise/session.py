@@ -1,10 +1,10 @@
-"""Training, inference and output of the methods that predict boundary scores and a map of segments.
+"""Training and inference of the methods that predict boundary scores and a map of segments.
 
-B batch, C channels, T snippets, V videos; a map is `[rows, columns]`.
+B batch, C channels, T snippets, N segments; a map is `[rows, columns]`.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,13 +18,10 @@ from torch import Tensor, nn
 from tsp import __version__
 from tsp.encoders.weights import load_state, load_strict, save_encoder
 from tsp.errors import TspError
-from tsp.io.annotations import read_annotations
 from tsp.io.files import atomic, sha256
-from tsp.io.predictions import write_predictions
 from tsp.localise.boundary import balanced, regression_loss
 from tsp.localise.data import Rows, Subset, has_feature_frames, normalised_segments, read_subset
-from tsp.localise.labels import VideoScores
-from tsp.localise.nms import Scored
+from tsp.localise.windows import Windows, window_labels
 from tsp.progress import progress
 from tsp.training import checkpoint
 from tsp.training.checkpoint import config_hash
@@ -32,7 +29,6 @@ from tsp.training.config import TrainerConfig
 from tsp.training.distributed import pick_device
 from tsp.training.fit import LossTerm, fit
 from tsp.training.seeds import seed_everything
-from tsp.types import Video
 
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
@@ -49,6 +45,10 @@ class MapConfig(Protocol):
     @property
     def align_corners(self) -> bool:
         """Convention of the resampling in time."""
+
+    @property
+    def windows(self) -> Windows | None:
+        """How long videos are cut; None: a whole video is one map."""
 
     @property
     def lr(self) -> float:
@@ -134,20 +134,44 @@ class MapTask:
         return {name: value / n for name, value in sums.items()}
 
 
-def examples(subset: Subset, time_base: str, targets: Callable[[Floats], dict[str, Tensor]]) -> Rows:
-    """Features and targets of a subset, in memory.
+def examples(
+    subset: Subset, config: MapConfig, time_base: str, targets: Callable[[Floats, Floats], dict[str, Tensor]]
+) -> Rows:
+    """Features and targets of a subset, in memory; of windows, those that show most of an action.
 
     Args:
-        subset: videos with features.
-        time_base: see `normalised_segments`.
-        targets: normalised segments to named targets.
+        subset: videos or windows with features.
+        config: length and windows.
+        time_base: see `normalised_segments`; windows are measured in frames.
+        targets: actions `[N, 2]` in units of the video or window, for the map and for its boundaries, to named targets.
+
+    Raises:
+        TspError: no window shows enough of an action.
     """
+    if config.windows is not None:
+        return _window_examples(subset, config.length, config.windows, targets)
     unstated = sum(not has_feature_frames(video) for video in subset.videos)
     if time_base == "feature_frames" and unstated:
         log.info("%d of %d videos state no feature_frame: their duration is used", unstated, len(subset.videos))
-    maps = [targets(normalised_segments(video, time_base)) for video in subset.videos]
+    segments = [normalised_segments(video, time_base) for video in subset.videos]
+    return _rows(subset.features, [targets(found, found) for found in segments])
+
+
+def _window_examples(
+    subset: Subset, length: int, windows: Windows, targets: Callable[[Floats, Floats], dict[str, Tensor]]
+) -> Rows:
+    pairs = zip(subset.videos, subset.windows, strict=True)
+    labels = [window_labels(video, window, length, windows) for video, window in pairs]
+    kept = [row for row, found in enumerate(labels) if found.covered > windows.coverage]
+    if not kept:
+        raise TspError(f"none of {len(labels)} windows holds more than {windows.coverage:g} of an action")
+    log.info("%d of %d windows hold more than %g of an action", len(kept), len(labels), windows.coverage)
+    return _rows(subset.features[kept], [targets(labels[row].segments, labels[row].boundaries) for row in kept])
+
+
+def _rows(features: NDArray[np.float32], maps: list[dict[str, Tensor]]) -> Rows:
     stacked = {name: torch.stack([m[name] for m in maps]) for name in maps[0]}
-    return Rows({"features": torch.from_numpy(subset.features), **stacked})
+    return Rows({"features": torch.from_numpy(features), **stacked})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,8 +231,18 @@ def train(
     checkpoint.clear(work)
 
 
+def _group(file: h5py.File, data: Subset, row: int) -> h5py.Group:
+    group = file.require_group(data.videos[row].name)
+    if not data.windows:
+        return group
+    window = data.windows[row]
+    group.attrs.update(fps=window.fps, frames=window.frames)
+    return group.create_group(str(window.first))
+
+
 def _read(config: MapConfig, features: Path, annotations: Path, subset: str) -> Subset:
-    return read_subset(features, annotations, subset, config.length, align_corners=config.align_corners)
+    options = {"align_corners": config.align_corners, "windows": config.windows}
+    return read_subset(features, annotations, subset, config.length, **options)  # type: ignore[arg-type]
 
 
 @torch.inference_mode()
@@ -223,7 +257,10 @@ def infer(
     output: Path,
     device: str | None,
 ) -> None:
-    """See `method.Method.infer`: per video a group with `map` `[2, rows, columns]`, `start`, `end` `[T]`, float32."""
+    """See `method.Method.infer`: `map` `[2, rows, columns]`, `start`, `end` `[T]`, float32, in a group per video.
+
+    With windows a video's group holds a group per window, named by its first snippet, and states `fps` and `frames`.
+    """
     data = _read(config, features, annotations, subset)
     target = pick_device(device)
     model = method.model(data.features.shape[1])
@@ -235,54 +272,7 @@ def infer(
         for at in progress(range(0, len(data.videos), size), desc="infer", unit="batch"):
             batch = torch.from_numpy(data.features[at : at + size]).to(target)
             found = [part.float().cpu().numpy() for part in model(batch)]
-            for row, video in enumerate(data.videos[at : at + size]):
-                group = file.create_group(video.name)
+            for row in range(len(batch)):
+                group = _group(file, data, at + row)
                 for name, values in zip(PARTS, found, strict=True):
                     group.create_dataset(name, data=values[row], compression="gzip", compression_opts=1)
-
-
-def read_raw(path: Path, annotations: Path, subset: str) -> Iterator[tuple[Video, dict[str, Floats]]]:
-    """The raw predictions that `infer` wrote, float64, video by video in the order of the annotations."""
-    try:
-        with h5py.File(path, "r") as file:
-            for video in read_annotations(annotations):
-                if video.subset == subset and video.name in file:
-                    yield video, {name: np.asarray(rows[()], np.float64) for name, rows in file[video.name].items()}
-    except OSError as error:
-        raise TspError(f"{path}: damaged raw predictions ({error}); run the inference again") from error
-
-
-def write_segments(
-    output: Path,
-    videos: Mapping[str, float],
-    found: Sequence[Scored],
-    *,
-    version: str,
-    facts: dict[str, Any],
-    labels: tuple[VideoScores, int] | None,
-) -> None:
-    """Write normalised segments in seconds.
-
-    Args:
-        output: predictions.json.
-        videos: name -> seconds that 1 stands for.
-        found: per video segments `[N, 2]` and scores `[N]`.
-        version: the method.
-        facts: provenance.
-        labels: class scores, and how many classes every segment is given, its score times the class's; None:
-            proposals without label.
-    """
-    results = {}
-    for (name, length_s), (segments, found_scores) in zip(videos.items(), found, strict=True):
-        seconds = (np.clip(segments, 0.0, 1.0) * length_s).tolist()
-        classes: list[tuple[str | None, float]] = (
-            [(None, 1.0)] if labels is None else [*labels[0].best(name, labels[1])]
-        )
-        results[name] = [
-            {**({} if label is None else {"label": label}), "score": score, "segment": segment}
-            for label, share in classes
-            for segment, score in zip(seconds, (found_scores * share).tolist(), strict=True)
-        ]
-    kind = "proposals" if labels is None else "detections"
-    log.info("%d %s in %d videos", sum(map(len, results.values())), kind, len(results))
-    write_predictions(output, results, version=version, external_data={"used": labels is not None, "details": facts})

@@ -12,7 +12,7 @@ from typing import Any
 
 from tsp.io.annotations import read_annotations
 from tsp.report.config import TableConfig
-from tsp.report.figures import class_bars, map_curves, seed_dots, training_curves
+from tsp.report.figures import class_bars, map_curves, recall_curves, seed_dots, training_curves
 from tsp.report.overlay import pick_videos, similarity_of_files, timeline_of_files
 from tsp.report.page import Picture, build_page
 from tsp.report.tables import Cell, read_scores
@@ -29,6 +29,19 @@ FIGURES = {
         " sensitive to time show the actions as blocks.",
     ),
     "training": ("Pretraining", "Losses and accuracies of the encoders."),
+}
+# Figures that only some tables have, by file name: where proposals were scored, where there are videos.
+RECALL, OVERLAY = "recall.png", "overlay.mp4"
+MORE_FIGURES = {
+    RECALL: (
+        "Recall of proposals",
+        "Average recall over the average number of proposals per video: mean of the seeds, band from the lowest to the"
+        " highest seed.",
+    ),
+    OVERLAY: (
+        "One video",
+        "Annotated actions above the five best predictions of each run (seed 0), as the video runs.",
+    ),
 }
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "h5py", "av", "snakemake")
 
@@ -75,6 +88,13 @@ def draw_figures(config: TableConfig, sources: Sources, folder: Path) -> None:
     similarity_of_files(_labelled(sources.features, runs), video, folder / "similarity.png", note=note)
 
 
+def draw_recall(config: TableConfig, scores: Mapping[Cell, Path], output: Path) -> None:
+    """Draw the recall of the proposals of a table's first experiment."""
+    runs = {row.run: row.label for row in config.rows}
+    note = "miniature" if config.miniature else ""
+    recall_curves(read_scores(scores), runs, output, experiment=config.columns[0].experiment, note=note)
+
+
 def _labelled(paths: Mapping[str, Path], runs: Mapping[str, str]) -> dict[str, Path]:
     return {runs[run]: path for run, path in paths.items()}
 
@@ -84,6 +104,7 @@ def write_report(
     *,
     tables: Mapping[str, Path],
     figures: Mapping[str, Path],
+    more: Iterable[Path],
     miniature: bool,
     manifests: Mapping[str, Path],
     benchmarks: Iterable[Path],
@@ -96,6 +117,7 @@ def write_report(
         output: `index.html`.
         tables: table name -> its HTML file.
         figures: table name -> folder of its figures.
+        more: files in these folders named as in `MORE_FIGURES`.
         miniature: label everything as the miniature's.
         manifests: `<dataset> <subset>` -> manifest of its videos.
         benchmarks: Snakemake's benchmark files.
@@ -107,6 +129,9 @@ def write_report(
         for table, folder in figures.items()
         for stem, (title, caption) in FIGURES.items()
     ]
+    for path in more:
+        title, caption = MORE_FIGURES[path.name]
+        pictures.append(Picture(path=path, title=title, caption=f"{caption} ({path.parent.name})"))
     build_page(
         output,
         title="TSP, reproduced",

@@ -74,6 +74,8 @@ class TableConfig:
     """What a reader must know to read it."""
     miniature: bool = False
     """The numbers are those of the embedded miniature: labelled as such, never set against published ones."""
+    video: str | None = None
+    """Name of the video that is shown with predictions; null: the first with two actions or more."""
     rows: list[RowConfig]
     """Rows from top to bottom."""
     columns: list[ColumnConfig]

@@ -98,6 +98,44 @@ def map_curves(scores: Scores, runs: Runs, output: str | Path, *, experiment: st
         axes.legend()
 
 
+def recall_curves(scores: Scores, runs: Runs, output: str | Path, *, experiment: str, note: str = "") -> None:
+    """Average recall over the average number of proposals: mean of the seeds, band from lowest to highest seed.
+
+    Args: as `seed_dots`; the legend states the mean area under the curve.
+
+    Raises:
+        TspError: no run has scored proposals.
+    """
+    names = labelled(runs)
+    with drawing(output, size=(4.8, 3.5), note=note) as (figure, rows):
+        rows.append(("run", "label", "seed", "proposals_per_video", "average_recall"))
+        axes = figure.subplots()
+        for number, run in enumerate(names):
+            found = {
+                seed: content
+                for (e, r, seed), content in sorted(scores.items())
+                if (e, r) == (experiment, run) and "proposals" in content
+            }
+            if not found:
+                continue
+            curves = {seed: content["proposals"]["curve"] for seed, content in found.items()}
+            x = next(iter(curves.values()))["proposals_per_video"]
+            columns = list(zip(*([100 * v for v in c["average_recall"]] for c in curves.values()), strict=True))
+            colour, area = look(number)["color"], statistics.fmean(content["AUC"] for content in found.values())
+            axes.fill_between(x, [min(c) for c in columns], [max(c) for c in columns], color=colour, alpha=0.18, lw=0)
+            label = f"{names[run]} (AUC {area:.2f})"
+            axes.plot(x, [statistics.fmean(c) for c in columns], label=label, color=colour)
+            for seed, curve in curves.items():
+                points = zip(curve["proposals_per_video"], curve["average_recall"], strict=True)
+                rows += [(run, names[run], seed, n, 100 * v) for n, v in points]
+        _something(rows[1:], output)
+        axes.set_ylim(0, 100)
+        axes.set_xlabel("average number of proposals per video")
+        axes.set_ylabel("average recall (%)")
+        axes.set_title("AR over AN")
+        axes.legend(loc="lower right")
+
+
 def class_bars(
     scores: Scores, runs: Runs, output: str | Path, *, experiment: str, most: int = 30, note: str = ""
 ) -> None:

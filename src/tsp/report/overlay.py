@@ -17,6 +17,7 @@ from tsp.segments import feature_time
 from tsp.types import Video
 
 Floats = NDArray[np.floating]
+Row = tuple[object, ...]
 POINTS = 200
 
 
@@ -59,30 +60,47 @@ def timeline(
     with drawing(output, size=(7.2, 0.4 + len(videos) * (0.75 + 0.28 * lanes)), note=note) as (figure, rows):
         rows.append(("video", "run", "rank", "start_s", "end_s", "label", "score"))
         for axes, video in zip(figure.subplots(len(videos), 1, squeeze=False).ravel(), videos, strict=True):
-            classes = list(dict.fromkeys(str(s.label) for s in video.segments))
-            for s in video.segments:
-                _bar(axes, (s.start_s, s.end_s), 0.0, 0.8, TRUTH)
-                rows.append((video.name, "ground truth", 0, s.start_s, s.end_s, s.label, None))
-            ticks, end = [(0.0, "ground truth")], video.duration_s or max(s.end_s for s in video.segments)
-            y = 0.75
-            for number, (label, results) in enumerate(predictions.items()):
-                best = sorted(results.get(video.name, []), key=lambda e: -float(e["score"]))[:top]
-                ticks.append((y + 0.21 * (top - 1), label))
-                for rank, entry in enumerate(best, 1):
-                    start, stop, score = *map(float, entry["segment"]), float(entry["score"])
-                    hatch = "" if entry["label"] in classes else "////"
-                    _bar(axes, (start, stop), y, 0.34, COLOURS[number % len(COLOURS)], score=score, hatch=hatch)
-                    rows.append((video.name, label, rank, start, stop, entry["label"], score))
-                    y += 0.42
-                y += 0.42 * (top - len(best)) + 0.35
-            axes.set_title(f"{video.name}: {', '.join(classes)}", fontsize=9)
-            axes.set_yticks(*zip(*ticks, strict=True))
-            axes.set_ylim(y - 0.2, -0.55)
-            axes.set_xlim(0, end)
-            axes.grid(axis="y", visible=False)
-            axes.tick_params(axis="y", length=0)
-            axes.spines["left"].set_visible(False)
+            rows += draw_lanes(axes, video, predictions, top=top)
         axes.set_xlabel("seconds")
+
+
+def draw_lanes(axes: Axes, video: Video, predictions: Mapping[str, Predictions], *, top: int) -> list[Row]:
+    """Draw one video's actions and best predictions.
+
+    Args:
+        axes: where.
+        video: with its actions.
+        predictions: label of the run -> results by video name.
+        top: predictions per run.
+
+    Returns:
+        Rows for the CSV: video, run, rank, start_s, end_s, label, score.
+    """
+    rows: list[Row] = []
+    classes = list(dict.fromkeys(str(s.label) for s in video.segments))
+    for s in video.segments:
+        _bar(axes, (s.start_s, s.end_s), 0.0, 0.8, TRUTH)
+        rows.append((video.name, "ground truth", 0, s.start_s, s.end_s, s.label, None))
+    ticks, end = [(0.0, "ground truth")], video.duration_s or max(s.end_s for s in video.segments)
+    y = 0.75
+    for number, (label, results) in enumerate(predictions.items()):
+        best = sorted(results.get(video.name, []), key=lambda e: -float(e["score"]))[:top]
+        ticks.append((y + 0.21 * (top - 1), label))
+        for rank, entry in enumerate(best, 1):
+            start, stop, score = *map(float, entry["segment"]), float(entry["score"])
+            hatch = "" if entry["label"] in classes else "////"
+            _bar(axes, (start, stop), y, 0.34, COLOURS[number % len(COLOURS)], score=score, hatch=hatch)
+            rows.append((video.name, label, rank, start, stop, entry["label"], score))
+            y += 0.42
+        y += 0.42 * (top - len(best)) + 0.35
+    axes.set_title(f"{video.name}: {', '.join(classes)}", fontsize=9)
+    axes.set_yticks(*zip(*ticks, strict=True))
+    axes.set_ylim(y - 0.2, -0.55)
+    axes.set_xlim(0, end)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    return rows
 
 
 def similarity_of_files(

@@ -29,7 +29,7 @@ class Picture:
     """A figure of the page.
 
     Args:
-        path: PNG; its PDF and CSV are named in the caption, since they lie beside it.
+        path: PNG, whose PDF and CSV are named in the caption, since they lie beside it; or MP4.
         title: heading, also read out to those who do not see the picture.
         caption: what is to be seen.
     """
@@ -162,6 +162,8 @@ def _figure(picture: Picture) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise TspError(f"{path}: the figure cannot be read ({error})") from error
+    if path.suffix == ".mp4":
+        return _film(picture, raw)
     if raw[:8] != PNG:
         raise TspError(f"{path}: the figure is no PNG")
     beside = [p.name for p in (path, path.with_suffix(".pdf"), path.with_suffix(".csv")) if p.exists()]
@@ -173,6 +175,15 @@ def _figure(picture: Picture) -> str:
         f'<figure{wide} style="width:{width}px"><h3>{text(picture.title)}</h3><div class="scroll" tabindex="0">'
         f'<img alt="{text(picture.title)}" src="data:image/png;base64,{base64.b64encode(raw).decode("ascii")}"></div>'
         f"<figcaption>{caption}Files: {files}.</figcaption></figure>"
+    )
+
+
+def _film(picture: Picture, raw: bytes) -> str:
+    title = text(picture.title)
+    return (
+        f'<figure class="wide"><h3>{title}</h3><video controls muted preload="metadata" aria-label="{title}" '
+        f'src="data:video/mp4;base64,{base64.b64encode(raw).decode("ascii")}"></video>'
+        f"<figcaption>{text(picture.caption)} File: <code>{text(Path(picture.path).name)}</code>.</figcaption></figure>"
     )
 
 

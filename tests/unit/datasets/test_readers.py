@@ -124,3 +124,25 @@ def test_thumos14_joins_files_by_name(tmp_path):
 def test_thumos14_without_a_column(tmp_path):
     with pytest.raises(TspError, match="column 'end' is missing"):
         thumos14.read([write(tmp_path / "a.csv", "video,type,start\na,b,1\n")])
+
+
+FRAMES = """video,type,start,end,startFrame,endFrame
+video_test_0000004,Diving,10.0,12.0,251,300
+video_test_0000004,Ambiguous,20,21,500,525
+video_test_0000006,Diving,1,2,30,60
+"""
+FACTS = """video-name,t-init,t-end,f-init,f-end,video-duration,frame-rate,video-frames,label-idx
+video_test_0000004,10,12,251,300,40.5,24.97,1012,7
+video_test_0000004,20,21,500,525,40.5,24.97,1012,-1
+video_test_0000999,1,2,25,50,9,25,225,7
+"""
+
+
+def test_thumos14_in_frames(tmp_path):
+    table = write(tmp_path / "a.csv", FRAMES)
+    first, second = thumos14.read([table])
+    assert first.extra == {"segment_frames": [[251, 300]], "ambiguous_frames": [[500, 525]], "frame_rate": 25.0}
+    assert second.extra == {"segment_frames": [[30, 60]], "frame_rate": 30.0}
+    first, second = thumos14.read([table, write(tmp_path / "thumos14_test_groundtruth.csv", FACTS)])
+    assert (first.extra["frame_rate"], first.extra["frames"], first.duration_s) == (24.97, 1012, 40.5)
+    assert (second.extra["frame_rate"], second.duration_s) == (30.0, None)

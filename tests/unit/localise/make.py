@@ -5,8 +5,10 @@ import numpy as np
 from tsp.io.annotations import write_annotations
 from tsp.io.features import feature_writer
 from tsp.io.files import write_json
-from tsp.localise import bmn
+from tsp.io.predictions import read_predictions
+from tsp.localise import bmn, gtad
 from tsp.localise.gtad import Config, GtadTrainer
+from tsp.localise.windows import Windows
 from tsp.types import Segment, Video
 
 SMALL = Config(
@@ -33,6 +35,8 @@ SMALL_BMN = bmn.Config(
     groups=2,
     trainer=bmn.BmnTrainer(epochs=2, batch_size=4, milestones=(1,)),
 )
+WINDOWS = Windows(step_frames=10, longest_frames=None, coverage=0.5)
+METHODS = {"gtad": (gtad, SMALL), "bmn": (bmn, SMALL_BMN)}
 SUBSETS = {"train": "training", "valid": "validation"}
 LABELS = ["jump", "run"]
 
@@ -55,10 +59,43 @@ def make_set(folder, videos=12, channels=8, seed=0):
             Video(name=str(k), filename=f"v_{k}.mp4", subset=SUBSETS[subset], duration_s=duration, segments=segments)
         )
     for name, path in files.items():
-        with feature_writer(path, {"stride": 15}) as writer:
+        with feature_writer(path, {"stride": 15, "fps": 15, "clip_length": 16}) as writer:
             for key, row in rows[name].items():
                 writer.write(key, row)
     write_annotations(folder / "annotations.json", made)
     scores = {v.name: [0.9, 0.1] if v.segments[0].label == LABELS[0] else [0.2, 0.8] for v in made}
     write_json(folder / "labels.json", {"results": scores, "class": LABELS})
     return made
+
+
+def train(method, config, data, output, seed=0):
+    """Bytes of the weights of a training on `make_set`'s files."""
+    method.train(
+        config,
+        train_features=data / "train.h5",
+        valid_features=data / "valid.h5",
+        annotations=data / "annotations.json",
+        subsets=SUBSETS,
+        seed=seed,
+        weights=output / "weights.safetensors",
+        work=output / "work",
+        device="cpu",
+    )
+    return (output / "weights.safetensors").read_bytes()
+
+
+def infer(method, config, data, weights, output):
+    """Raw predictions of the validation videos."""
+    files = {"features": data / "valid.h5", "annotations": data / "annotations.json", "subset": "validation"}
+    method.infer(config, weights=weights, output=output, device="cpu", **files)
+
+
+def detect(method, config, data, raw, output):
+    files = {"raw": raw, "annotations": data / "annotations.json", "subset": "validation"}
+    method.post_process(config, labels=data / "labels.json", output=output, **files)
+    return read_predictions(output)
+
+
+def propose(method, config, data, raw, output):
+    method.propose(config, raw=raw, annotations=data / "annotations.json", subset="validation", output=output)
+    return read_predictions(output)

@@ -4,24 +4,31 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from unit.localise.make import LABELS, SUBSETS, make_set
 
+from tsp.encoders.weights import load_state
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
-from tsp.io.features import feature_writer
+from tsp.io.features import FeatureFile, feature_writer
 from tsp.io.files import write_json
 from tsp.io.predictions import read_predictions, write_predictions
 from tsp.localise import pgcn
 from tsp.localise.candidates import from_predictions, from_raw, write_proposals
+from tsp.localise.graphs import neighbour_slots
 from tsp.localise.method import Refiner
+from tsp.localise.output import Raw
 from tsp.localise.pgcn import Config, Pgcn, PgcnTask, activity_loss, completeness_loss, outputs, regression_loss
 from tsp.localise.pgcn_config import PgcnTrainer
 from tsp.localise.pgcn_data import Neighbourhoods, read_source, split, trainables
 from tsp.localise.pgcn_output import Outputs, fuse_streams, hard_nms, read_outputs, refined, write_outputs
+from tsp.localise.proposal_lists import Clock
 from tsp.localise.proposal_types import target_statistics
+from tsp.localise.windows import Windows
+from tsp.types import Video
 
 SMALL = Config(
     pooling="time",
@@ -29,8 +36,8 @@ SMALL = Config(
     graph_dropout=0.2,
     dropout=0.2,
     lr=0.02,
-    multiplier=3,
-    trainer=PgcnTrainer(epochs=10, batch_size=4, milestones=(8,), validate_every=1),
+    multiplier=4,
+    trainer=PgcnTrainer(epochs=6, batch_size=4, milestones=(5,), validate_every=1),
 )
 FILES = ("train_features", "valid_features", "train_proposals", "valid_proposals", "annotations")
 
@@ -49,14 +56,6 @@ def data(tmp_path_factory):
     """A small data set with proposals, and one training on it."""
     folder = tmp_path_factory.mktemp("pgcn")
     videos = make_set(folder)
-    for name in SUBSETS:
-        with feature_writer(folder / f"again-{name}.h5", {"stride": 15, "fps": 15.0, "clip_length": 16}) as writer:
-            from tsp.io.features import FeatureFile
-
-            with FeatureFile(folder / f"{name}.h5") as file:
-                for key in file:
-                    writer.write(key, file[key])
-        (folder / f"again-{name}.h5").rename(folder / f"{name}.h5")
     rng = np.random.default_rng(0)
     found = {v.name: (segments_of(v, rng), rng.random(80)) for v in videos}
     for name, official in SUBSETS.items():
@@ -210,8 +209,6 @@ def test_order_of_the_proposals_is_of_no_account(data):
     segments = np.unique(sources[0].listed.segments, axis=0)
     rng = np.random.default_rng(0)
     x, order = rng.random((len(segments), 24)), rng.permutation(len(segments))
-    from tsp.localise.graphs import neighbour_slots
-
     ours = outputs(SMALL, model, x, neighbour_slots(segments))
     moved = outputs(SMALL, model, x[order], neighbour_slots(segments[order]))
     same = [len(set(a)) for a in neighbour_slots(segments).tolist()]
@@ -415,8 +412,6 @@ def test_options_train_and_infer(data, tmp_path, change):
 
 
 def test_statistics_of_the_targets_are_stored_with_the_weights(data, tmp_path):
-    from tsp.encoders.weights import load_state
-
     videos, _ = sample_of(data, SMALL)
     mean, deviation = target_statistics(v.pools for v in videos)
     state = load_state(data / "seed0/weights.safetensors")
@@ -448,9 +443,11 @@ def test_impossible_options_are_refused(wrong, text):
 
 
 def test_features_without_a_time_are_refused_by_the_time_rule(data, tmp_path):
-    make_set(tmp_path)
-    for name in ("train.txt", "valid.txt"):
+    for name in ("train.txt", "valid.txt", "valid.h5", "annotations.json"):
         (tmp_path / name).symlink_to(data / name)
+    with FeatureFile(data / "train.h5") as file, feature_writer(tmp_path / "train.h5", {"stride": 15}) as writer:
+        for key in file:
+            writer.write(key, file[key])
     with pytest.raises(TspError, match="pooling `time` needs the attribute 'fps'"):
         train(tmp_path, tmp_path / "out")
 
@@ -462,8 +459,6 @@ def test_lists_of_other_videos_are_refused(data):
 
 def test_proposals_of_raw_predictions(data, tmp_path):
     """Of a method with `candidates`, as BMN, and of one with `proposals`, as G-TAD."""
-    import h5py
-
     with h5py.File(tmp_path / "raw.h5", "w") as file:
         for name in ("2", "5"):
             group = file.create_group(name)
@@ -472,12 +467,47 @@ def test_proposals_of_raw_predictions(data, tmp_path):
     bmn = SimpleNamespace(__name__="bmn", candidates=lambda *a: SimpleNamespace(segments=segments, score=scores))
     gtad = SimpleNamespace(__name__="gtad", proposals=lambda *a: (segments, scores))
     duration = {v.name: v.duration_s for v in read_annotations(data / "annotations.json")}
+    raw = Raw(path=tmp_path / "raw.h5", annotations=data / "annotations.json", subset="validation")
+    config = SimpleNamespace(windows=None)
     for method in (bmn, gtad):
-        found = from_raw(method, None, tmp_path / "raw.h5", data / "annotations.json", "validation")
-        assert list(found) == ["2", "5"]
+        found, facts = from_raw(method, config, raw)
+        assert (list(found), facts) == (["2", "5"], {})
         np.testing.assert_allclose(found["5"][0], segments * duration["5"])
     with pytest.raises(TspError, match="offers no candidates"):
-        from_raw(SimpleNamespace(__name__="x"), None, tmp_path / "raw.h5", data / "annotations.json", "validation")
+        from_raw(SimpleNamespace(__name__="x"), config, raw)
+
+
+def test_proposals_of_windows(data, tmp_path):
+    """Two windows of 10 snippets, 5 frames apart, which propose one segment both; 25 frames per second."""
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file.create_group("2").attrs.update(fps=25.0, frames=70)
+        for first, value in ((0, 0.3), (5, 0.9)):
+            group = file["2"].create_group(str(first))
+            group["map"], group["start"], group["end"] = np.full((2, 1, 1), value), np.zeros(1), np.zeros(1)
+    raw = Raw(path=tmp_path / "raw.h5", annotations=data / "annotations.json", subset="validation")
+
+    def proposals(maps, *_):
+        value = maps[0, 0, 0]
+        rows = [[0.5, 0.8], [0.0, 1.0]] if value < 0.5 else [[0.0, 0.3], [0.1, 0.9]]
+        return np.array(rows), np.array([value, 0.1])
+
+    config = SimpleNamespace(windows=Windows(longest_frames=50), length=10)
+    found, facts = from_raw(SimpleNamespace(__name__="gtad", proposals=proposals), config, raw)
+    assert facts == {"2": (70, 25.0)}
+    # [0, 50) is too long; [25, 40) is proposed twice.
+    np.testing.assert_allclose(found["2"][0], np.array([[25, 40], [30, 70]]) / 25)
+    np.testing.assert_allclose(found["2"][1], [0.9, 0.1])
+
+
+def test_frames_of_videos():
+    video = Video(name="a", filename="v_a.mp4", subset="s", duration_s=10.0, segments=())
+    assert Clock().of(video) == (300, 30.0)
+    annotated = replace(video, duration_s=None, extra={"frames": 240, "frame_rate": 24.0})
+    assert Clock().of(annotated) == (240, 24.0)
+    assert Clock(by_name={"a": (7, 1.0)}).of(annotated) == (7, 1.0)
+    assert Clock(by_key={"v_a": (8, 1.0)}, by_name={"a": (7, 1.0)}).of(annotated) == (8, 1.0)
+    with pytest.raises(TspError, match="states no duration"):
+        Clock().of(replace(video, duration_s=None))
 
 
 def test_proposals_of_detections_count_once(tmp_path):

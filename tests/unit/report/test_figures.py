@@ -44,6 +44,25 @@ def test_map_curves(tmp_path):
     assert data.tiou.unique().tolist() == [0.5, 0.75]
 
 
+def proposals(recall, area):
+    curve = {"proposals_per_video": [1.0, 50.0, 100.0], "average_recall": recall}
+    return {**content(0.3), "AUC": area, "proposals": {"curve": curve}}
+
+
+def test_recall_curves(tmp_path):
+    scores = {
+        ("e", "tac", 0): proposals([0.1, 0.5, 0.6], 45.0),
+        ("e", "tac", 1): proposals([0.2, 0.5, 0.7], 47.0),
+        ("e", "tsp", 0): content(0.3),
+    }
+    figures.recall_curves(scores, RUNS, tmp_path / "a.png", experiment="e")
+    data = drawn(tmp_path / "a.png")
+    assert data[data.seed == 1].average_recall.tolist() == pytest.approx([20, 50, 70])
+    assert set(data.run) == {"tac"}
+    with pytest.raises(TspError, match="nothing to draw"):
+        figures.recall_curves(SCORES, RUNS, tmp_path / "b.png", experiment="e")
+
+
 def test_class_bars(tmp_path):
     figures.class_bars(SCORES, RUNS, tmp_path / "a.png", experiment="e", most=2)
     data = drawn(tmp_path / "a.png")

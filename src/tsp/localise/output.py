@@ -1,0 +1,165 @@
+"""From raw predictions to a predictions file: the part that the methods with a map of segments share.
+
+T snippets, N segments.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from tsp.errors import TspError
+from tsp.io.annotations import read_annotations
+from tsp.io.predictions import write_predictions
+from tsp.localise.labels import VideoScores
+from tsp.localise.nms import Scored, Suppression, suppress
+from tsp.localise.windows import Window, Windows, merge
+from tsp.progress import progress
+from tsp.types import Video
+
+log = logging.getLogger(__name__)
+Floats = NDArray[np.float64]
+Maps = Mapping[str, Floats]
+# Digits of seconds and of scores where output is rounded (G-TAD on THUMOS14).
+DIGITS = (1, 6)
+
+
+class Cut(Protocol):
+    """What is to be known of a method's options here."""
+
+    @property
+    def length(self) -> int:
+        """T."""
+
+    @property
+    def windows(self) -> Windows | None:
+        """How long videos are cut."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """Raw predictions to read: the file that `infer` wrote, the annotations and the subset."""
+
+    path: Path
+    annotations: Path
+    subset: str
+
+
+def read_raw(raw: Raw, windows: Windows | None) -> Iterator[tuple[Video, list[tuple[Window | None, Maps]]]]:
+    """Videos in the order of the annotations, each with its maps (float64): one, or one per window.
+
+    Raises:
+        TspError: a damaged file, or one made with windows where none are expected, or the reverse.
+    """
+    try:
+        with h5py.File(raw.path, "r") as file:
+            for video in read_annotations(raw.annotations):
+                if video.subset == raw.subset and video.name in file:
+                    group = file[video.name]
+                    if ("fps" in group.attrs) != (windows is not None):
+                        raise TspError(f"{raw.path}: `windows` was another in the inference; run it again")
+                    yield video, _pieces(group)
+    except OSError as error:
+        raise TspError(f"{raw.path}: damaged raw predictions ({error}); run the inference again") from error
+
+
+def _pieces(group: h5py.Group) -> list[tuple[Window | None, Maps]]:
+    if "fps" not in group.attrs:
+        return [(None, _maps(group))]
+    fps, frames = float(group.attrs["fps"]), int(group.attrs["frames"])
+    firsts = sorted(int(name) for name in group)
+    return [(Window(first=at, fps=fps, frames=frames), _maps(group[str(at)])) for at in firsts]
+
+
+def _maps(group: h5py.Group) -> Maps:
+    return {name: np.asarray(rows[()], np.float64) for name, rows in group.items()}
+
+
+def scored_seconds(
+    config: Cut,
+    raw: Raw,
+    candidates: Callable[[Maps], Scored],
+    rule: Suppression,
+    length_s: Callable[[Video], float],
+) -> dict[str, Scored]:
+    """Suppressed segments of every video, in seconds.
+
+    Args:
+        config: length and windows.
+        raw: what `infer` wrote.
+        candidates: maps to scored segments, in units of the video or window.
+        rule: Soft-NMS; with windows of each by itself, then of all together.
+        length_s: seconds that a segment's 1 stands for, of a video without windows.
+
+    Returns:
+        Video name -> segments `[N, 2]` and scores `[N]`, in order of emission.
+    """
+    videos = progress(read_raw(raw, config.windows), desc="candidates", unit="video")
+    if config.windows is not None:
+        found = {}
+        for video, pieces in videos:
+            cut = [(window, candidates(maps)) for window, maps in pieces if window is not None]
+            found[video.name] = merge(cut, config.length, config.windows, rule)
+        return found
+    seconds, whole = {}, []
+    for video, pieces in videos:
+        seconds[video.name] = length_s(video)
+        whole.append(candidates(pieces[0][1]))
+    kept = suppress(whole, rule)
+    return {
+        name: (np.clip(segments, 0.0, 1.0) * length, scores)
+        for (name, length), (segments, scores) in zip(seconds.items(), kept, strict=True)
+    }
+
+
+def write_segments(
+    output: Path,
+    found: Mapping[str, Scored],
+    *,
+    version: str,
+    facts: dict[str, Any],
+    labels: tuple[VideoScores, int] | None,
+    rounded: bool = False,
+) -> None:
+    """Write segments as detections or proposals.
+
+    Args:
+        output: predictions.json.
+        found: `scored_seconds`.
+        version: the method.
+        facts: provenance.
+        labels: class scores, and how many classes every segment is given, its score times the class's; None:
+            proposals without label.
+        rounded: seconds to 0.1, scores to 6 decimals.
+    """
+    results = {}
+    for name, (segments, scores) in found.items():
+        classes: list[tuple[str | None, float]] = (
+            [(None, 1.0)] if labels is None else [*labels[0].best(name, labels[1])]
+        )
+        by_class = [
+            [
+                {**({} if label is None else {"label": label}), "score": score, "segment": segment}
+                for segment, score in zip(segments.tolist(), (scores * share).tolist(), strict=True)
+            ]
+            for label, share in classes
+        ]
+        # Rounding makes ties, whose order counts: where the released code rounds, a segment's classes are neighbours.
+        order = zip(*by_class, strict=True) if rounded else by_class
+        entries = [entry for group in order for entry in group]
+        results[name] = [_rounded(entry) for entry in entries] if rounded else entries
+    kind = "proposals" if labels is None else "detections"
+    log.info("%d %s in %d videos", sum(map(len, results.values())), kind, len(results))
+    write_predictions(output, results, version=version, external_data={"used": labels is not None, "details": facts})
+
+
+def _rounded(entry: dict[str, Any]) -> dict[str, Any]:
+    # Python's own rounding, as released; NumPy's differs in the last digit.
+    seconds, digits = DIGITS
+    segment = [round(t, seconds) for t in entry["segment"]]
+    return {**entry, "score": round(entry["score"], digits), "segment": segment}
