@@ -9,6 +9,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -29,6 +30,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 # The safe loader in C where PyYAML was built with it: ten times faster on files read at every start.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Proposal lists, and proposals in ActivityNet's format.
+LISTS = (".txt", ".json")
 FILES = ("config.yaml", "runs.yaml", "experiments.yaml", "tables.yaml")
 
 
@@ -43,6 +46,36 @@ class BuildConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefinesConfig:
+    """Where the proposals come from that a method refines: another experiment, or two files."""
+
+    experiment: str | None = None
+    """Experiment whose candidates, before any suppression, are the proposals of both subsets."""
+    run: str | None = None
+    """Run of its features; null: the same run as that of the refining method."""
+    seed: int = 0
+    """Which of its trainings."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Its options of post-processing that differ, to choose other candidates."""
+    train: str | None = None
+    """File instead: a proposal list (`.txt`), or proposals or detections in ActivityNet's format (`.json`)."""
+    valid: str | None = None
+    """The same of the measured subset."""
+    train_keep: int | None = 1000
+    """Best proposals of a training video that are kept; null: all. A list is read as it is."""
+    valid_keep: int | None = 800
+    """The same of the measured subset; 800 as published."""
+
+    def __post_init__(self) -> None:
+        """Either an experiment or both files, of one kind."""
+        files = [path for path in (self.train, self.valid) if path is not None]
+        if bool(self.experiment) == bool(files) or len(files) == 1:
+            raise ValueError("expected either `experiment`, or `train` and `valid`")
+        if len({Path(path).suffix for path in files}) > 1 or any(Path(path).suffix not in LISTS for path in files):
+            raise ValueError(f"train {self.train!r} and valid {self.valid!r}: expected two of {' or '.join(LISTS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
     """A downstream method on one data set; `runs` of a table say on which features."""
 
@@ -52,16 +85,24 @@ class ExperimentConfig:
     """Entry of `datasets:`."""
     stride: int = 16
     """Frames at 15 fps between the features that the method reads."""
-    labels: str
-    """Video-level classes: a run whose action head scores the videos, or a file of class scores."""
+    labels: str | None = None
+    """Video-level classes: a run whose action head scores the videos, or a file of class scores; null only where a
+    method that refines proposals knows classes itself."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """One training per seed."""
     proposals: bool = False
     """Score class-agnostic proposals too (AR@AN, AUC); the method must offer `propose`."""
     sweep: dict[str, list[Any]] = field(default_factory=dict)
     """Options of post-processing and the values to try, for `.../seed<k>/sweep.csv`; no table needs them."""
+    refines: RefinesConfig | None = None
+    """Proposals that the method refines (`tsp.localise.method.Refiner`)."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Fields of the method's Config that differ from its defaults."""
+
+    def __post_init__(self) -> None:
+        """Only P-GCN and its like have classes of their own."""
+        if self.labels is None and self.refines is None:
+            raise ValueError("labels: this key is required")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,15 +260,30 @@ def resolve_experiment(name: str, entry: Mapping[str, Any]) -> ResolvedExperimen
     module = resolve(experiment.method)
     if experiment.proposals and not hasattr(module, "propose"):
         raise TspError(f"experiments.{name}.proposals: {experiment.method} makes no proposals (it has no `propose`)")
+    if (experiment.refines is not None) != ("proposals" in signature(module.infer).parameters):
+        wants = "refines no proposals" if experiment.refines else "refines proposals: say of which experiment or files"
+        raise TspError(f"experiments.{name}.refines: {experiment.method} {wants}")
     settings = asdict(build(module.Config, experiment.settings, f"experiments.{name}.settings"))
     return ResolvedExperiment(name=name, experiment=replace(experiment, settings=settings))
 
 
-def read_experiment(path: str | Path) -> tuple[Any, Any]:
-    """The method's module and its Config, from a resolved experiment."""
+def read_experiment(path: str | Path, changes: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+    """The method's module and its Config, from a resolved experiment.
+
+    Args:
+        path: its config.yaml.
+        changes: options of post-processing to have otherwise.
+
+    Raises:
+        TspError: `changes` names another option.
+    """
     experiment = read_config(path, ResolvedExperiment).experiment
     module = resolve(experiment.method)
-    return module, build(module.Config, experiment.settings, str(path))
+    wrong = [name for name in changes or {} if name not in module.POST_PROCESS]
+    if wrong:
+        allowed = ", ".join(module.POST_PROCESS)
+        raise TspError(f"refines.settings: {wrong[0]!r} is no option of post-processing; allowed: {allowed}")
+    return module, build(module.Config, merge(experiment.settings, changes or {}), str(path))
 
 
 def schema() -> dict[str, Any]:
@@ -357,8 +413,13 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
     for name, experiment in s.experiments.items():
         at = ("experiments", name)
         check((*at, "dataset"), experiment.dataset, s.datasets, "data set")
-        if not Path(experiment.labels).suffix:
+        if experiment.labels and not Path(experiment.labels).suffix:
             check((*at, "labels"), experiment.labels, s.runs, "run (or file of class scores)")
+        if experiment.refines is not None:
+            own = [n for n, e in s.experiments.items() if e.dataset == experiment.dataset and e.refines is None]
+            kind = f"experiment on {experiment.dataset} that makes proposals"
+            check((*at, "refines"), experiment.refines.experiment, own, kind)
+            check((*at, "refines"), experiment.refines.run, s.runs, "run")
     for name, table in s.tables.items():
         for row in table.rows:
             check(("tables", name, "rows"), row.run, s.runs, "run")

@@ -31,14 +31,14 @@ class Inputs:
         config: resolved experiment, `results/experiments/<experiment>/config.yaml`.
         raw: its raw.h5.
         annotations: canonical annotations.
-        labels: video-level class scores.
+        labels: video-level class scores; None: the method has its own classes.
         subset: the annotation's own name of the measured subset.
     """
 
     config: Path
     raw: Path
     annotations: Path
-    labels: Path
+    labels: Path | None
     subset: str
 
 

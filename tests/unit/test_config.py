@@ -33,7 +33,7 @@ def values(original):
     return copy.deepcopy(original[0])
 
 
-BUILT = {"demo": ["miniature", "proposals"], "paper": ["tal_activitynet", "proposals_activitynet"]}
+BUILT = {"demo": ["miniature", "proposals", "refined"], "paper": ["tal_activitynet", "proposals_activitynet"]}
 
 
 @pytest.mark.parametrize("preset", ["demo", "paper"])

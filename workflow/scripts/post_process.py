@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tsp.config import read_experiment
-from tsp.steps import run_step
+from tsp.steps import optional_path, run_step
 
 
 def main(job):
@@ -13,7 +13,7 @@ def main(job):
         raw=Path(job.input.raw),
         annotations=Path(job.input.annotations),
         subset=job.params.subsets["valid"],
-        labels=Path(job.input.labels),
+        labels=optional_path(job.input.get("labels")),
         output=Path(job.output[0]),
     )
 
