@@ -26,6 +26,8 @@ from tsp.training.optim import make_optimizer  # noqa: E402
 
 CLASSES, ROOTS, CHILDREN, NODES, REPEATS = 20, 8, 4, 21, 3
 TEST_VIDEOS, PROPOSALS = 212, 1000
+# On one CPU core, at the default sizes.
+FASTER, FEWER_OPERATIONS, GRAPH_SECONDS = 10.0, 20.0, 10.0
 
 
 def dense_network(network: GraphNetwork, x: Tensor) -> Tensor:
@@ -113,7 +115,7 @@ def iterate(task: PgcnTask, optimizer: torch.optim.Optimizer, batch: dict[str, T
     return float(loss.detach())
 
 
-def graphs() -> None:
+def graphs() -> float:
     """Neighbour slots of as many proposals as THUMOS14's test videos have."""
     rng = np.random.default_rng(0)
     videos = []
@@ -128,6 +130,7 @@ def graphs() -> None:
     near = np.mean([(s[:, 0] != np.arange(len(s))).mean() for s in slots])
     print(f"graphs of {TEST_VIDEOS} videos x {PROPOSALS} proposals: {spent:.2f} s "
           f"({near:.0%} of the proposals have a contextual neighbour)")  # fmt: skip
+    return spent
 
 
 def main() -> None:
@@ -142,11 +145,15 @@ def main() -> None:
     if options.variant:
         measure(options)
         return
-    graphs()
-    compare()
+    spent = graphs()
+    faster, fewer = compare()
+    missed = spent > GRAPH_SECONDS or fewer < FEWER_OPERATIONS or (options.device == "cpu" and faster < FASTER)
+    if missed:
+        wanted = f"{FASTER:g} times faster, {FEWER_OPERATIONS:g} times fewer operations, graphs in {GRAPH_SECONDS:g} s"
+        sys.exit(f"error: targets missed: {wanted}")
 
 
-def compare() -> None:
+def compare() -> tuple[float, float]:
     found = {}
     for name in VARIANTS:
         command = [sys.executable, __file__, *sys.argv[1:], "--variant", name]
@@ -158,6 +165,7 @@ def compare() -> None:
     apart = max(abs(a - b) / a for a, b in zip(slow[3:], ours[3:], strict=True))
     print(f"ratio: time {slow[0] / ours[0]:.1f}, memory {slow[1] / ours[1]:.1f}, operations {slow[2] / ours[2]:.1f}; "
           f"loss and sums of squares of the weights after the step differ by {apart:.1e}")  # fmt: skip
+    return slow[0] / ours[0], slow[2] / ours[2]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 import dataclasses
 import inspect
 import json
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from unit.localise.make import LABELS, SUBSETS, make_set
 
+from tsp.config import write_config
 from tsp.encoders.weights import load_state
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
@@ -28,6 +30,7 @@ from tsp.localise.pgcn_output import Outputs, fuse_streams, hard_nms, read_outpu
 from tsp.localise.proposal_lists import Clock
 from tsp.localise.proposal_types import target_statistics
 from tsp.localise.windows import Windows
+from tsp.sweep import Inputs, sweep
 from tsp.types import Video
 
 SMALL = Config(
@@ -517,3 +520,39 @@ def test_proposals_of_detections_count_once(tmp_path):
     found = from_predictions(tmp_path / "p.json")
     assert [x.tolist() for x in found["v"]] == [[[1.0, 2.0], [0.0, 3.0]], [0.9, 0.7]]
     assert found["w"][0].shape == (0, 2)
+
+
+def test_suppression_is_swept_without_class_scores(data, tmp_path):
+    infer(data, tmp_path / "raw.h5")
+    entry = {"method": "tsp.localise.pgcn", "dataset": "d", "refines": {"experiment": "b"}}
+    settings = json.loads(json.dumps(dataclasses.asdict(SMALL)))
+    write_config(tmp_path / "config.yaml", {"name": "x", "experiment": {**entry, "settings": settings}})
+    inputs = Inputs(
+        config=tmp_path / "config.yaml",
+        raw=tmp_path / "raw.h5",
+        annotations=data / "annotations.json",
+        labels=None,
+        subset="validation",
+    )
+    found = sweep(inputs, {"nms": ["before", "after"], "top": [50, 2]}, [0.3])
+    assert found.table["top"].tolist() == [50, 2, 50, 2]
+    assert (found.table["average_mAP"] > 0).all()
+
+
+@pytest.mark.gpu
+def test_the_same_numbers_on_a_gpu(data):
+    if not torch.cuda.is_available():
+        if os.environ.get("TSP_REQUIRE_GPU"):
+            pytest.fail("TSP_REQUIRE_GPU is set, but PyTorch finds no CUDA device")
+        pytest.skip("no CUDA device")
+    config = replace(SMALL, graph_dropout=0.0, dropout=0.0)
+    batch = sample_of(data, config)[1].__getitems__([0, 1, 2])
+    results = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        model = Pgcn(8, 2, config).to(device)
+        terms = PgcnTask(model, config).loss({name: x.to(device) for name, x in batch.items()})
+        sum(t.sum / t.count * t.weight for t in terms.values()).backward()
+        results.append([p.grad.cpu() for p in model.parameters()])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
