@@ -2,7 +2,8 @@
 
 snakemake --cores all                          the embedded miniature (preset demo): its table and report
 snakemake --cores all --config preset=paper    ActivityNet v1.3 and THUMOS14 as in the paper
-snakemake -n results/tables/NAME.md            what one table (or any file) would run
+snakemake --cores all ablations                the tables of the ablations
+snakemake -n table_NAME                        what one table would run (likewise run_NAME, or any file)
 """
 
 import os
@@ -60,3 +61,28 @@ rule tables:
     """The tables alone."""
     input:
         built_tables,
+
+
+rule ablations:
+    """The tables of the ablations."""
+    input:
+        [f"results/tables/{table}.md" for table in SETTINGS.build.ablations],
+
+
+# `snakemake table_NAME` makes one table, `snakemake run_NAME` the weights of one run.
+for name in SETTINGS.tables:
+
+    rule:
+        name:
+            f"table_{name}"
+        input:
+            f"results/tables/{name}.md",
+
+
+for name in SETTINGS.runs:
+
+    rule:
+        name:
+            f"run_{name}"
+        input:
+            f"results/pretrain/{name}/encoder.safetensors",

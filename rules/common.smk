@@ -26,7 +26,7 @@ def one_of(names):
 GVF_STRIDE = 16
 
 # Figures of every table (src/tsp/report/build.py says what they show).
-FIGURES = ("seeds", "curves", "classes", "training", "timeline", "similarity")
+FIGURES = ("seeds", "curves", "recall", "classes", "training", "timeline", "similarity")
 
 
 subsets = {s for d in SETTINGS.datasets.values() for s in d.subsets}
@@ -197,13 +197,7 @@ def subset_features(name):
 def experiment_params(wildcards):
     """Without what only says which jobs there are: another seed or sweep leaves the trainings as they are."""
     entry = config["experiments"][wildcards.experiment]
-    return {key: value for key, value in entry.items() if key not in ("seeds", "proposals", "sweep")}
-
-
-def experiment_proposals(wildcards):
-    if not SETTINGS.experiments[wildcards.experiment].proposals:
-        return []
-    return "results/experiments/{experiment}/{run}/seed{seed}/proposals.json".format(**wildcards)
+    return {key: value for key, value in entry.items() if key not in ("seeds", "sweep")}
 
 
 localisers = [name for name, e in SETTINGS.experiments.items() if not e.refines]
@@ -365,28 +359,21 @@ def figure_subset(wildcards):
     return d.subsets[d.valid].official
 
 
-def has_proposals(table):
-    return SETTINGS.experiments[first_experiment(table)].proposals
-
-
-def has_videos(table):
-    """Whether the measured videos are at hand: not where only features were released."""
-    return not any(SETTINGS.runs[row.run].features for row in SETTINGS.tables[table].rows)
-
-
-def figure_metadata(wildcards):
-    """Stands for the folder of standardised videos, which is no declared file."""
+def figure_videos(wildcards, pattern="results/{dataset}/videos/{subset}"):
     d = SETTINGS.experiments[first_experiment(wildcards.table)].dataset
-    return f"results/{d}/metadata/{SETTINGS.datasets[d].valid}.csv"
+    return pattern.format(dataset=d, subset=SETTINGS.datasets[d].valid)
 
 
-def figure_videos(wildcards):
-    d = SETTINGS.experiments[first_experiment(wildcards.table)].dataset
-    return f"results/{d}/videos/{SETTINGS.datasets[d].valid}"
+def figure_manifest(wildcards):
+    return figure_videos(wildcards, "results/{dataset}/manifest/{subset}.csv")
 
 
-def figure_note(wildcards):
-    return "miniature" if SETTINGS.tables[wildcards.table].miniature else ""
+def row_labels(wildcards):
+    return [row.label for row in SETTINGS.tables[wildcards.table].rows]
+
+
+def overlay_name(wildcards):
+    return SETTINGS.tables[wildcards.table].overlay
 
 
 def table_entry(wildcards):
@@ -402,8 +389,6 @@ def built_cells():
 
 
 built_tables = [f"results/tables/{table}.md" for table in SETTINGS.build.tables]
-more_figures = [f"results/report/figures/{table}/recall.png" for table in filter(has_proposals, SETTINGS.build.tables)]
-more_figures += [f"results/report/figures/{table}/overlay.mp4" for table in filter(has_videos, SETTINGS.build.tables)]
 built_features = [f"results/features/{name}.h5" for name in SETTINGS.build.features]
 # (data set, subset) of all videos that the tables are measured on or learn from; released features need none.
 built_subsets = sorted(
@@ -425,3 +410,9 @@ table_features = list(
         for subset in (SETTINGS.datasets[e.dataset].train, SETTINGS.datasets[e.dataset].valid)
     )
 )
+# Released features come without videos to draw on.
+built_overlays = [
+    f"results/report/figures/{table}/overlay.mp4"
+    for table in SETTINGS.build.tables
+    if not any(SETTINGS.runs[row.run].features for row in SETTINGS.tables[table].rows)
+]

@@ -1,27 +1,27 @@
 """Scores.
 
-Needs: predictions.json and, where asked for, proposals.json of an experiment, results/<dataset>/annotations.json.
+Needs: predictions.json and proposals.json of an experiment, results/<dataset>/annotations.json.
 Gives: results/experiments/<experiment>/<run>/seed<k>/scores.json.
 """
 
 
-rule evaluate_detection:
-    """Detection mAP by the ActivityNet protocol (evaluation.md 3); AR@AN and AUC where proposals are asked for."""
+rule evaluate:
+    """Detection mAP, and average recall of the proposals, by the ActivityNet protocols (evaluation.md 3, 4)."""
     input:
         predictions="results/experiments/{experiment}/{run}/seed{seed}/predictions.json",
-        proposals=experiment_proposals,
+        proposals="results/experiments/{experiment}/{run}/seed{seed}/proposals.json",
         annotations=experiment_annotations,
     output:
         "results/experiments/{experiment}/{run}/seed{seed}/scores.json",
     log:
-        "logs/evaluate_detection/{experiment}-{run}-{seed}.log",
+        "logs/evaluate/{experiment}-{run}-{seed}.log",
     benchmark:
-        "logs/evaluate_detection/{experiment}-{run}-{seed}.tsv"
+        "logs/evaluate/{experiment}-{run}-{seed}.tsv"
     conda:
         "../envs/tsp.yaml"
     params:
         subsets=experiment_subsets,
         tious=experiment_tious,
-        code=code_version("tsp.evaluation.scores"),
+        code=code_version("tsp.evaluation.proposals"),
     script:
-        "../workflow/scripts/evaluate_detection.py"
+        "../workflow/scripts/evaluate.py"

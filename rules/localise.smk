@@ -217,14 +217,15 @@ rule infer_refiner:
 
 
 rule post_process:
-    """Candidates, Soft-NMS and video-level classes: the detections in ActivityNet's format."""
+    """Candidates and Soft-NMS: proposals; with video-level classes: detections; both in ActivityNet's format."""
     input:
         config="results/experiments/{experiment}/config.yaml",
         raw="results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
         annotations=experiment_annotations,
         labels=experiment_labels,
     output:
-        "results/experiments/{experiment}/{run}/seed{seed}/predictions.json",
+        predictions="results/experiments/{experiment}/{run}/seed{seed}/predictions.json",
+        proposals="results/experiments/{experiment}/{run}/seed{seed}/proposals.json",
     log:
         "logs/post_process/{experiment}-{run}-{seed}.log",
     benchmark:
@@ -237,28 +238,6 @@ rule post_process:
         code=method_code,
     script:
         "../workflow/scripts/post_process.py"
-
-
-rule propose:
-    """Candidates and Soft-NMS: class-agnostic proposals, for average recall."""
-    input:
-        config="results/experiments/{experiment}/config.yaml",
-        raw="results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
-        annotations=experiment_annotations,
-    output:
-        "results/experiments/{experiment}/{run}/seed{seed}/proposals.json",
-    log:
-        "logs/propose/{experiment}-{run}-{seed}.log",
-    benchmark:
-        "logs/propose/{experiment}-{run}-{seed}.tsv"
-    conda:
-        "../envs/tsp.yaml"
-    threads: threads(4)
-    params:
-        subsets=experiment_subsets,
-        code=method_code,
-    script:
-        "../workflow/scripts/propose.py"
 
 
 rule sweep:

@@ -64,53 +64,28 @@ rule figures:
         "../workflow/scripts/figures.py"
 
 
-rule recall:
-    """Average recall over the number of proposals, where the table's first experiment makes any."""
-    input:
-        scores=table_scores,
-    output:
-        report(
-            "results/report/figures/{table}/recall.png",
-            category="Figures",
-            labels={"table": "{table}"},
-            caption="../workflow/report/figures.rst",
-        ),
-    log:
-        "logs/recall/{table}.log",
-    benchmark:
-        "logs/recall/{table}.tsv"
-    conda:
-        "../envs/report.yaml"
-    params:
-        entry=table_entry,
-        cells=cells_of,
-        code=code_version("tsp.report.build"),
-    script:
-        "../workflow/scripts/recall.py"
-
-
-rule overlay:
-    """One video with its actions and the predictions of every row below the picture."""
+rule overlay_video:
+    """The first annotated video of a table's measured subset with actions and predictions running below it."""
     input:
         predictions=figure_sources("predictions"),
         annotations=figure_annotations,
-        metadata=figure_metadata,
+        manifest=figure_manifest,
     output:
         "results/report/figures/{table}/overlay.mp4",
     log:
-        "logs/overlay/{table}.log",
+        "logs/overlay_video/{table}.log",
     benchmark:
-        "logs/overlay/{table}.tsv"
+        "logs/overlay_video/{table}.tsv"
     conda:
-        "../envs/report.yaml"
+        "../envs/tsp.yaml"
     params:
-        entry=table_entry,
-        videos=figure_videos,
+        labels=row_labels,
         subset=figure_subset,
-        note=figure_note,
-        code=code_version("tsp.report.clip"),
+        videos=figure_videos,
+        name=overlay_name,
+        code=code_version("tsp.report.overlay_video"),
     script:
-        "../workflow/scripts/overlay.py"
+        "../workflow/scripts/overlay_video.py"
 
 
 rule page:
@@ -118,7 +93,7 @@ rule page:
     input:
         tables=[f"results/tables/{table}.html" for table in SETTINGS.build.tables],
         figures=expand("results/report/figures/{table}/{figure}.png", table=SETTINGS.build.tables, figure=FIGURES),
-        more=more_figures,
+        overlays=built_overlays,
         manifests=built_manifests,
     output:
         "results/report/index.html",

@@ -21,6 +21,7 @@ from tsp.encoders.config import EncoderConfig
 from tsp.errors import TspError
 from tsp.features.config import ExtractConfig
 from tsp.io.files import atomic, read_json, read_text
+from tsp.localise.config import RefinesConfig
 from tsp.pretrain.config import RunConfig
 from tsp.report.config import TableConfig
 from tsp.resolve import resolve
@@ -30,8 +31,6 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 # The safe loader in C where PyYAML was built with it: ten times faster on files read at every start.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# Proposal lists, and proposals in ActivityNet's format.
-LISTS = (".txt", ".json")
 FILES = ("config.yaml", "runs.yaml", "experiments.yaml", "tables.yaml")
 
 
@@ -41,38 +40,10 @@ class BuildConfig:
 
     tables: list[str] = field(default_factory=list)
     """Names of `tables:` entries."""
+    ablations: list[str] = field(default_factory=list)
+    """Names of `tables:` entries that the target `ablations` makes."""
     features: list[str] = field(default_factory=list)
     """Feature files without a table: `<run>/stride<n>/<dataset>-<subset>`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RefinesConfig:
-    """Where the proposals come from that a method refines: another experiment, or two files."""
-
-    experiment: str | None = None
-    """Experiment whose candidates, before any suppression, are the proposals of both subsets."""
-    run: str | None = None
-    """Run of its features; null: the same run as that of the refining method."""
-    seed: int = 0
-    """Which of its trainings."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Its options of post-processing that differ, to choose other candidates."""
-    train: str | None = None
-    """File instead: a proposal list (`.txt`), or proposals or detections in ActivityNet's format (`.json`)."""
-    valid: str | None = None
-    """The same of the measured subset."""
-    train_keep: int | None = 1000
-    """Best proposals of a training video that are kept; null: all. A list is read as it is."""
-    valid_keep: int | None = 800
-    """The same of the measured subset; 800 as published."""
-
-    def __post_init__(self) -> None:
-        """Either an experiment or both files, of one kind."""
-        files = [path for path in (self.train, self.valid) if path is not None]
-        if bool(self.experiment) == bool(files) or len(files) == 1:
-            raise ValueError("expected either `experiment`, or `train` and `valid`")
-        if len({Path(path).suffix for path in files}) > 1 or any(Path(path).suffix not in LISTS for path in files):
-            raise ValueError(f"train {self.train!r} and valid {self.valid!r}: expected two of {' or '.join(LISTS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +51,7 @@ class ExperimentConfig:
     """A downstream method on one data set; `runs` of a table say on which features."""
 
     method: str
-    """Module with Config, train, infer and post_process (`tsp.localise.method`)."""
+    """Module with Config, train, infer, post_process and propose (`tsp.localise.method`)."""
     dataset: str
     """Entry of `datasets:`."""
     stride: int = 16
@@ -90,8 +61,6 @@ class ExperimentConfig:
     method that refines proposals knows classes itself."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """One training per seed."""
-    proposals: bool = False
-    """Score class-agnostic proposals too (AR@AN, AUC); the method must offer `propose`."""
     sweep: dict[str, list[Any]] = field(default_factory=dict)
     """Options of post-processing and the values to try, for `.../seed<k>/sweep.csv`; no table needs them."""
     refines: RefinesConfig | None = None
@@ -258,8 +227,6 @@ def resolve_experiment(name: str, entry: Mapping[str, Any]) -> ResolvedExperimen
     """Import the method of an experiment, check its settings and fill in their defaults."""
     experiment = build(ExperimentConfig, entry, f"experiments.{name}")
     module = resolve(experiment.method)
-    if experiment.proposals and not hasattr(module, "propose"):
-        raise TspError(f"experiments.{name}.proposals: {experiment.method} makes no proposals (it has no `propose`)")
     if (experiment.refines is not None) != ("proposals" in signature(module.infer).parameters):
         wants = "refines no proposals" if experiment.refines else "refines proposals: say of which experiment or files"
         raise TspError(f"experiments.{name}.refines: {experiment.method} {wants}")
@@ -426,8 +393,9 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
         for column in table.columns:
             check(("tables", name, "columns"), column.experiment, s.experiments, "experiment")
         faults += [(("tables", name, "rows"), f"tables.{name}.rows: {text}") for text in _unreleased(s, table)]
-    for table_name in s.build.tables:
-        check(("build", "tables"), table_name, s.tables, "table")
+    for key in ("tables", "ablations"):
+        for table_name in getattr(s.build, key):
+            check(("build", key), table_name, s.tables, "table")
     return faults
 
 

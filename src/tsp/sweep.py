@@ -12,15 +12,15 @@ import pandas as pd
 
 from tsp.config import ResolvedExperiment, build, merge, read_config
 from tsp.errors import TspError
-from tsp.evaluation.detection import ACTIVITYNET_TIOUS
-from tsp.evaluation.scores import score_experiment
+from tsp.evaluation.detection import ACTIVITYNET_TIOUS, detection_map
+from tsp.evaluation.proposals import proposal_recall
 from tsp.io.files import atomic
 from tsp.io.tables import write_table
 from tsp.progress import progress
 from tsp.resolve import resolve
 
 log = logging.getLogger(__name__)
-RECALLS = ("1", "10", "100")
+RECALLS = (1, 10, 100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +69,14 @@ def sweep(inputs: Inputs, grid: Mapping[str, Sequence[Any]], tious: Sequence[flo
         tious: thresholds of the detections.
 
     Returns:
-        Average mAP and mAP at each threshold; AUC and AR@1, @10, @100 where the method makes proposals.
+        Average mAP and mAP at each threshold; AUC and AR@1, @10, @100 of the proposals.
 
     Raises:
         TspError: an option that changes more than post-processing, or a value that it cannot have.
     """
     experiment = read_config(inputs.config, ResolvedExperiment).experiment
     method = resolve(experiment.method)
-    _check(grid, method.POST_PROCESS, experiment.method)
+    _check(grid, getattr(method, "POST_PROCESS", ()), experiment.method)
     if inputs.labels is None and experiment.labels is not None:
         raise TspError(f"{experiment.method}: needs video-level class scores: --labels")
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
@@ -114,15 +114,12 @@ def _score(method: Any, config: Any, inputs: Inputs, tious: Sequence[float]) -> 
     with tempfile.TemporaryDirectory() as folder:
         detections, proposals = Path(folder) / "predictions.json", Path(folder) / "proposals.json"
         method.post_process(config, labels=inputs.labels, output=detections, **files)
-        proposes = hasattr(method, "propose")
-        if proposes:
-            method.propose(config, output=proposals, **files)
-        found = score_experiment(inputs.annotations, detections, proposals if proposes else None, inputs.subset, tious)
-    scores = {"average_mAP": 100 * found["average_mAP"]}
-    scores |= {f"mAP@{tiou}": 100 * value for tiou, value in found["mAP"].items()}
-    if proposes:
-        scores |= {"AUC": found["AUC"]} | {f"AR@{n}": 100 * found["AR"][n] for n in RECALLS}
-    return scores
+        method.propose(config, output=proposals, **files)
+        found = detection_map(inputs.annotations, detections, inputs.subset, tious)
+        recall = proposal_recall(inputs.annotations, proposals, inputs.subset)
+    scores = {"average_mAP": 100 * found.average_map}
+    scores |= {f"mAP@{t:.2f}": 100 * float(value) for t, value in zip(found.tious, found.mean_ap, strict=True)}
+    return scores | {"AUC": recall.auc} | {f"AR@{n}": 100 * float(recall.average_recall[n - 1]) for n in RECALLS}
 
 
 def write_sweep(found: Sweep, csv: Path, md: Path) -> None:

@@ -14,7 +14,7 @@ from tsp.io.files import read_json
 from tsp.localise.align import Grid, align_and_mix, operator, roi_align, to_map
 from tsp.localise.boundary import balanced, boundary_map, iou_map, regression_loss, valid_cells
 from tsp.localise.data import normalised_segments
-from tsp.localise.gtad import Config, GCNeXt, Gtad, gather, neighbours, targets
+from tsp.localise.gtad import Config, GCNeXt, Gtad, GtadTask, gather, neighbours, targets
 from tsp.localise.labels import read_video_scores
 from tsp.types import Segment, Video
 
@@ -55,6 +55,20 @@ def test_rois_of_two_cells():
     assert rois[0, 0] == (-0.5, 0.5)
     assert rois[9, 20] == (15.0, 34.0)
     assert len(d) == 5_050
+
+
+def test_points_of_a_bin_grow_with_the_segment():
+    """Length 19: one point per inner bin, five per context bin; of the longest, 7 and 50; of THUMOS14's longest, 8."""
+    for size, bins, points in ((19, 32, 1), (19, 4, 5), (199, 32, 7), (199, 4, 50), (127, 16, 8)):
+        roi = np.array([[200.0, 200.0 + size]])
+        _, sample, snippet, weight = roi_align(roi, bins, 1000)
+        positions = (np.arange(points) + 0.5) * size / bins / points
+        first = np.bincount(snippet[sample == 0] - 200, weight[sample == 0], minlength=size + 2)
+        expected = np.zeros(size + 2)
+        for t in positions:
+            expected[int(t)] += (1 - t % 1) / points
+            expected[int(t) + 1] += t % 1 / points
+        np.testing.assert_allclose(first, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +217,47 @@ def test_balanced_loss_of_thumos14_adds_to_the_counts():
     c1, c0 = 0.5 * r, 0.5 * r / (r - 1)
     published = -(c1 * y * torch.log(p + 1e-6) + c0 * (1 - y) * torch.log(1 - p + 1e-6)).sum() / entries
     assert float(balanced(p, y > 0.5, y <= 0.5, extra=10)) == pytest.approx(float(published), abs=1e-12)
+
+
+class Fixed(torch.nn.Module):
+    def __init__(self, *outputs):
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, x):
+        return self.outputs
+
+
+@pytest.mark.parametrize(
+    ("weights", "extra"), [({}, 0), ({"regression_weight": 1.0, "classification_weight": 10.0}, 10)]
+)
+def test_total_loss_equals_the_published_formulas(weights, extra):
+    """ActivityNet: node + 10 regression + classification; THUMOS14 as released: the weights swapped, counts + 10.
+
+    As many high, middle and low cells, so that every one of them is drawn.
+    """
+    torch.manual_seed(0)
+    config = Config(length=4, durations=4, neighbours=1, class_count_extra=extra, **weights)
+    valid = torch.from_numpy(valid_cells(4, 4))
+    iou = torch.zeros(1, 4, 4)
+    iou[0, valid] = torch.tensor([0.95, 0.8, 0.5, 0.6, 0.1, 0.2, 0.0, 0.0, 0.0, 0.0])
+    found, nodes = torch.rand(1, 2, 4, 4) * 0.9 + 0.05, torch.rand(2, 1, 4) * 0.9 + 0.05
+    batch = {"iou": iou, "start": torch.tensor([[0.0, 1, 0.5, 0.6]]), "end": torch.tensor([[0.0, 0, 1, 0]])}
+
+    def published(p, y, extra=0):
+        positives = y.sum() + extra
+        entries = positives + (1 - y).sum() + extra
+        r = entries / positives
+        c1, c0 = 0.5 * r, 0.5 * r / (r - 1)
+        return float(-(c1 * y * torch.log(p + 1e-6) + c0 * (1 - y) * torch.log(1 - p + 1e-6)).sum() / entries)
+
+    node = sum(published(p, (batch[name] > 0.5).float()) for p, name in zip(nodes, ("start", "end"), strict=True))
+    regression = float(0.5 * ((found[:, 0] - iou)[iou > 0] ** 2).mean())
+    classification = published(found[0, 1][valid], (iou[0][valid] > 0.9).float(), extra)
+    terms = GtadTask(Fixed(found, *nodes), config).loss({"features": None, **batch})
+    total = sum(float(t.sum) * t.weight / t.count for t in terms.values())
+    first, second = (1.0, 10.0) if weights else (10.0, 1.0)
+    assert total == pytest.approx(node + first * regression + second * classification, rel=1e-5)
 
 
 def test_losses_without_positives_are_finite():

@@ -8,6 +8,7 @@ from tsp.config import read_folder, resolve_experiment
 from tsp.datasets import thumos14
 from tsp.localise import bmn, gtad
 from tsp.localise.windows import Window, Windows, frame_facts, window_labels, window_starts
+from tsp.types import Segment, Video
 
 FILES = ("val_Annotation.csv", "test_Annotation.csv", "thumos14_test_groundtruth.csv")
 
@@ -57,6 +58,31 @@ def test_windows_of_training(videos, shared):
                 window = Window(first=first, fps=30.0, frames=frames)
                 kept += window_labels(video, window, 256, windows).covered > windows.coverage
     assert kept == pytest.approx(1_391, rel=0.005)
+
+
+@pytest.mark.parametrize(("first", "zero"), [(0, -2), (128, 637)])
+def test_frame_that_labels_count_from(first, zero):
+    start = 5 * first + 100
+    video = Video(
+        name="x",
+        filename="x.mp4",
+        subset="test",
+        duration_s=None,
+        segments=(Segment(start_s=0.0, end_s=1.0, label="a"),),
+        extra={"segment_frames": [[start, start + 100]]},
+    )
+    found = window_labels(video, Window(first=first, fps=30.0, frames=9_999), 256, Windows())
+    np.testing.assert_allclose(found.segments * 1280 + zero, [[start, start + 100]], atol=1e-9)
+
+
+def test_nodes_and_regions_of_thumos14():
+    """Cells of one snippet around its frame, regions of 15 frames around the boundary, both in frames."""
+    config = gtad.Config(length=256, durations=64, node_cell_end=0.5)
+    found = gtad.targets(np.array([[0.1, 0.2]]), config, np.array([[103.0, 301.0]]) / 1280)
+    for name, frame in (("start", 103), ("end", 301)):
+        low, high = 5 * np.arange(256) - 2.5, 5 * np.arange(256) + 2.5
+        expected = np.clip(np.minimum(high, frame + 7.5) - np.maximum(low, frame - 7.5), 0, None) / 5
+        np.testing.assert_allclose(found[name], expected, atol=1e-6)
 
 
 def experiment(name):

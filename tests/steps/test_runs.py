@@ -1,11 +1,13 @@
 """Step scripts around runs, experiments, features and tables."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+from unit.localise.make import METHODS, infer, make_set, train
 
-from tsp.config import ResolvedRun, read_config, read_experiment
+from tsp.config import ResolvedRun, read_config, read_experiment, write_config
 from tsp.errors import TspError
 from tsp.io.annotations import write_annotations
 from tsp.io.features import FeatureFile, feature_writer
@@ -114,3 +116,37 @@ def test_fetch_weights_needs_an_address_or_a_path(step, tmp_path):
     with pytest.raises(TspError, match="00000000"):
         step("fetch_weights", output=[tmp_path / "out.pth"], params={"source": wrong})
     assert not (tmp_path / "out.pth").exists()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Inputs of what follows the inference of a small G-TAD, as the rules name them."""
+    method, config = METHODS["gtad"]
+    folder = tmp_path_factory.mktemp("trained")
+    make_set(folder)
+    train(method, config, folder, folder)
+    infer(method, config, folder, folder / "weights.safetensors", folder / "raw.h5")
+    entry = {"method": method.__name__, "dataset": "d", "labels": "l", "settings": asdict(config)}
+    write_config(folder / "c.yaml", {"name": "e", "experiment": entry})
+    files = {"raw": "raw.h5", "annotations": "annotations.json", "labels": "labels.json", "config": "c.yaml"}
+    return {name: folder / file for name, file in files.items()}
+
+
+def test_detections_and_proposals_are_scored_together(step, trained, tmp_path):
+    made = {name: tmp_path / f"{name}.json" for name in ("predictions", "proposals")}
+    params = {"subsets": {"valid": "validation"}, "tious": [0.3, 0.5]}
+    step("post_process", input=trained, output=made, params=params)
+    files = {**made, "annotations": trained["annotations"]}
+    step("evaluate", input=files, output=[tmp_path / "scores.json"], params=params)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert list(scores["mAP"]) == ["0.30", "0.50"]
+    assert scores["proposals"]["AR"]["1"] < scores["proposals"]["AR"]["100"] <= 1
+
+
+def test_sweep(step, trained, tmp_path):
+    output = {kind: tmp_path / f"sweep.{kind}" for kind in ("csv", "md")}
+    params = {"grid": {"nms_keep": [1, 50]}, "subsets": {"valid": "validation"}, "tious": [0.3, 0.5]}
+    step("sweep", input=trained, output=output, params=params)
+    assert [line.split(",")[0] for line in output["csv"].read_text().splitlines()] == ["nms_keep", "1", "50"]
+    with pytest.raises(TspError, match="'hidden_1d' is no option of the post-processing"):
+        step("sweep", input=trained, output=output, params={**params, "grid": {"hidden_1d": [8]}})

@@ -33,14 +33,17 @@ def values(original):
     return copy.deepcopy(original[0])
 
 
-BUILT = {"demo": ["miniature", "proposals", "refined"], "paper": ["tal_activitynet", "proposals_activitynet"]}
-
-
 @pytest.mark.parametrize("preset", ["demo", "paper"])
 def test_shipped_configuration_has_no_fault(preset):
     values, files = read_folder(preset=preset)
     settings = check_settings(values, files)
-    assert settings.build.tables == BUILT[preset]
+    assert (
+        settings.build.tables
+        == {
+            "demo": ["miniature", "miniature_proposals", "miniature_refined"],
+            "paper": ["tal_activitynet", "proposals_activitynet"],
+        }[preset]
+    )
     for name in settings.experiments:
         resolve_experiment(name, values["experiments"][name])
     for encoder in settings.encoders.values():

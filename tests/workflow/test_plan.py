@@ -27,13 +27,11 @@ def test_demo_goes_from_videos_to_the_report(snakemake, tmp_path):
         "pretrain",
         "extract_features",
     ]
-    stages += ["merge_features", "train_localiser", "infer_localiser", "post_process", "evaluate_detection", "table"]
+    stages += ["merge_features", "train_localiser", "infer_localiser", "post_process", "evaluate", "table"]
     assert set(stages) <= set(jobs)
     # Two methods on two kinds of features with three seeds each, and one that refines the proposals of a seed.
-    assert (jobs["train_localiser"], jobs["train_refiner"], jobs["evaluate_detection"]) == (12, 6, 18)
+    assert (jobs["train_localiser"], jobs["train_refiner"], jobs["evaluate"]) == (12, 6, 18)
     assert (jobs["infer_training_subset"], jobs["list_candidates"]) == (2, 4)
-    assert jobs["propose"] == 6
-    assert (jobs["recall"], jobs["overlay"], jobs["table"]) == (1, 3, 3)
 
 
 def test_paper_needs_the_annotations_and_nothing_else(snakemake, tmp_path):
@@ -51,7 +49,6 @@ def test_paper_needs_the_annotations_and_nothing_else(snakemake, tmp_path):
     assert jobs["download"] == jobs["standardise"] == jobs["probe"] == 151
     assert jobs["pretrain"] == 3
     assert jobs["train_localiser"] == 18
-    assert jobs["propose"] == 9
 
 
 FAULTS = {
@@ -114,10 +111,9 @@ def test_thumos14_is_cut_into_windows_from_dense_features(snakemake, thumos14, t
     overlay.write_text("build: {tables: [tal_thumos14]}\n")
     arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
     jobs = planned(snakemake(tmp_path, *arguments))
-    # G-TAD and BMN on TAC and TSP features with three seeds; both subsets of both.
-    assert jobs["train_localiser"] == 12
-    assert jobs["merge_features"] >= 4
-    assert "propose" not in jobs
+    # G-TAD and BMN on TAC and TSP features with three seeds each; both subsets of both features, and for the GVF.
+    assert jobs["train_localiser"] == jobs["evaluate"] == 12
+    assert jobs["merge_features"] == 6
 
 
 def test_proposals_of_one_experiment_are_refined_for_every_row(snakemake, thumos14, tmp_path):
@@ -154,6 +150,16 @@ def test_sweep_of_one_training_is_a_target(snakemake, tmp_path):
     assert "post_process" not in jobs
 
 
+def test_another_seed_or_sweep_repeats_no_training(snakemake, tmp_path):
+    """What an experiment's configuration file is made from does not name them."""
+    target = "results/experiments/gtad_synthetic/config.yaml"
+    assert snakemake(tmp_path, "--", target).returncode == 0
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("experiments: {gtad_synthetic: {seeds: [7], sweep: {nms_keep: [5]}}}\n")
+    done = snakemake(tmp_path, "--dry-run", "--configfile", overlay, "--", target)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
 def test_table_of_features_that_were_not_released(snakemake, tmp_path):
     overlay = tmp_path / "mine.yaml"
     overlay.write_text(
@@ -164,3 +170,15 @@ def test_table_of_features_that_were_not_released(snakemake, tmp_path):
     text = done.stdout + done.stderr
     assert "'released_features_activitynet' has no released features 'stride8/synthetic-train'" in text
     assert done.returncode != 0
+
+
+def test_every_ablation_and_table_is_one_target(snakemake, tmp_path):
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "table_miniature_gvf"))
+    # Start weights, and TSP without, with average and with maximum GVF; no TAC but for the video-level classes.
+    assert jobs["pretrain"] == 5
+    assert jobs["table"] == 1
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "ablations"))
+    assert jobs["table"] == 5
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "run_mini_tac"))
+    assert jobs["pretrain"] == 2
+    assert "train_localiser" not in jobs

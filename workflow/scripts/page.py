@@ -12,7 +12,7 @@ def main(job):
         Path(job.output[0]),
         tables=dict(zip(tables, map(Path, job.input.tables), strict=True)),
         figures={table: Path("results/report/figures") / table for table in tables},
-        more=list(map(Path, job.input.more)),
+        overlays={Path(path).parent.name: Path(path) for path in job.input.get("overlays", [])},
         miniature=job.params.miniature,
         manifests=dict(zip(job.params.manifests, map(Path, job.input.manifests), strict=True)),
         benchmarks=Path("logs").glob("*/*.tsv"),

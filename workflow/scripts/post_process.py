@@ -1,4 +1,4 @@
-"""Candidates, Soft-NMS and video-level classes: the detections."""
+"""Candidates and Soft-NMS: the proposals; with video-level classes: the detections."""
 
 from pathlib import Path
 
@@ -8,14 +8,11 @@ from tsp.steps import optional_path, run_step
 
 def main(job):
     method, config = read_experiment(job.input.config)
-    method.post_process(
-        config,
-        raw=Path(job.input.raw),
-        annotations=Path(job.input.annotations),
-        subset=job.params.subsets["valid"],
-        labels=optional_path(job.input.get("labels")),
-        output=Path(job.output[0]),
-    )
+    files = {"raw": Path(job.input.raw), "annotations": Path(job.input.annotations)}
+    subset = job.params.subsets["valid"]
+    labels = optional_path(job.input.get("labels"))
+    method.post_process(config, **files, subset=subset, labels=labels, output=Path(job.output.predictions))
+    method.propose(config, **files, subset=subset, output=Path(job.output.proposals))
 
 
 if __name__ == "__main__":

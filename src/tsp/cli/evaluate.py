@@ -104,7 +104,7 @@ def _add_ignore(task: argparse.ArgumentParser) -> None:
 def _add_detection(tasks: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     task = _add_task(tasks, "detection", "mAP over tIoU thresholds (ActivityNet protocol)")
     _add_ground_truth(task)
-    task.add_argument("--predictions", type=Path, required=True, help="submission JSON")
+    task.add_argument("--predictions", type=Path, required=True, help="submission JSON, or THUMOS14's text (.txt)")
     _add_tiou(task, "0.5:0.95:0.05; 0.3:0.7:0.1 with thumos14")
     _add_quirks(task)
     task.set_defaults(run=_detection)
@@ -130,7 +130,13 @@ def _detection(args: argparse.Namespace) -> int:
 def _add_proposals(tasks: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     task = _add_task(tasks, "proposals", "average recall at an average number of proposals, and its area")
     _add_ground_truth(task)
-    task.add_argument("--proposals", type=Path, required=True, help="submission JSON, labels are ignored")
+    task.add_argument(
+        "--predictions",
+        "--proposals",
+        type=Path,
+        required=True,
+        help="submission, as of detections; labels are ignored",
+    )
     _add_tiou(task, "0.5:0.95:0.05")
     task.add_argument(
         "--max-avg", default="100", help="average number per video where the curve ends, or `all` (default: 100)"
@@ -148,7 +154,7 @@ def _proposals(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise TspError(f"--max-avg {args.max_avg!r}: expected a number or `all`") from error
     tious = parse_tious(args.tiou) if args.tiou else ACTIVITYNET_TIOUS
-    scores = scores_json(score_file(_truth(args), args.proposals, tious, max_proposals=most))
+    scores = scores_json(score_file(_truth(args), args.predictions, tious, max_proposals=most))
     header = [*(f"AR@{n} (%)" for n in scores["AR"]), "AUC (%)"]
     _give(args, scores, [header, [*map(_percent, scores["AR"].values()), f"{scores['AUC']:.2f}"]])
     return 0
@@ -233,6 +239,7 @@ def _add_errors(tasks: argparse._SubParsersAction) -> None:  # type: ignore[type
 
 
 def _errors(args: argparse.Namespace) -> int:
+    from tsp.evaluation.detection import warn_of
     from tsp.evaluation.errors import BUCKETS, ERROR_TIOUS, analyse, characterise
     from tsp.evaluation.io import read_detections, with_durations
 
@@ -248,6 +255,7 @@ def _errors(args: argparse.Namespace) -> int:
     for name, path in zip(names, args.predictions, strict=True):
         found = read_detections(path, instances.truth, ignore_unknown_labels=args.ignore_unknown_labels)
         results[name] = analyse(instances, found, tious, joint=not args.independent, strict_compat=args.strict_compat)
+        warn_of(path, len(found.score), results[name]["tie_share"])
     if args.figures:
         from tsp.report.errors import draw_all
 

@@ -124,6 +124,16 @@ def r2plus1d_tiny(widths: Sequence[int] = (8, 16, 32, 64)) -> VideoResNet:
     return VideoResNet(Conv2Plus1D, (1, 1, 1, 1), _narrow_stem(widths[0], widths[0]), widths=widths)
 
 
+def r3d_tiny(widths: Sequence[int] = (8, 16, 32, 64)) -> VideoResNet:
+    """R3D with one narrow block per stage, for the miniature's encoder ablation; `widths` as `r2plus1d_tiny`."""
+    stem = nn.Sequential(
+        nn.Conv3d(3, widths[0], (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
+        nn.BatchNorm3d(widths[0]),
+        nn.ReLU(inplace=True),
+    )
+    return VideoResNet(Conv3DSimple, (1, 1, 1, 1), stem, widths=widths)
+
+
 ENCODERS: dict[str, Callable[[], VideoResNet]] = {
     "r2plus1d_34": r2plus1d_34,
     "r2plus1d_18": r2plus1d_18,

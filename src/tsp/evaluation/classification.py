@@ -113,7 +113,7 @@ def read_labels(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: 
         ]
         for video, rows in results.items()
     }
-    return numbered(path, entries, truth, labels_of(truth, ignore_unknown_labels=ignore_unknown_labels))
+    return numbered(path, entries, truth, labels_of(path, truth, ignore_unknown_labels=ignore_unknown_labels))
 
 
 def evaluate(truth: GroundTruth, predictions: Predictions, ks: Sequence[int] = KS) -> ClassificationResult:
@@ -185,7 +185,7 @@ def _entries(rows: Any, classes: Any, path: str | Path, video: str) -> list[Any]
 def _checked(entry: Any, where: str) -> dict[str, Any]:
     try:
         checked = {"label": entry["label"], "score": float(entry["score"])}
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise TspError(f"{where}: expected a label and a score ({error!r})") from error
     if not math.isfinite(checked["score"]):
         raise TspError(f"{where}: the score is not finite")

@@ -120,6 +120,11 @@ def evaluate(
     threshold by itself, the untaken instance of its class and video with the highest tIoU that reaches the threshold
     (equal tIoU: the later instance).
 
+    What holds of any input: rows may be permuted, as long as those of one class with equal scores, and instances of
+    one class and video, keep their order. Taking a hit out loses at most one hit; if it does lose one, AP does not
+    rise. If not, a former false positive has inherited the instance, and AP may rise: of hit, repetition, hit it
+    is 5/6, without the first one 1.
+
     Args:
         truth: the instances.
         predictions: the scored segments.

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsp.errors import TspError
-from tsp.evaluation.detection import ACTIVITYNET_TIOUS, UNMATCHED, average_precision, check_tious, match, overlapping
+from tsp.evaluation.detection import (
+    ACTIVITYNET_TIOUS,
+    UNMATCHED,
+    average_precision,
+    check_tious,
+    match,
+    overlapping,
+    tied,
+)
 from tsp.evaluation.io import Floats, GroundTruth, Ints, Predictions
 
 Mask = NDArray[np.bool_]
@@ -84,14 +92,15 @@ def characterise(truth: GroundTruth, edges: dict[str, tuple[float, ...]]) -> Cha
     Raises:
         TspError: a video with instances has no duration, or nothing is left.
     """
+    source = truth.options.get("ground_truth", "ground truth")
     if truth.durations is None:
-        raise TspError("ground truth: no durations; the error analyses need the length of each video")
+        raise TspError(f"{source}: no durations; the error analyses need the length of each video")
     duration = truth.durations[truth.video]
     bad = np.flatnonzero(~(duration > 0))
     if len(bad):
         name = truth.videos[int(truth.video[bad[0]])]
         raise TspError(
-            f"ground truth: video {name!r} has the duration {duration[bad[0]]}; give a metadata file that has it"
+            f"{source}: video {name!r} has the duration {duration[bad[0]]}; give a metadata file that has it"
         )
     length = truth.segments[:, 1] - truth.segments[:, 0]
     values = {
@@ -102,7 +111,7 @@ def characterise(truth: GroundTruth, edges: dict[str, tuple[float, ...]]) -> Cha
     too_long, empty = values["coverage"] > 1, length <= 0
     keep = ~too_long & ~empty
     if not keep.any():
-        raise TspError("ground truth: no instance is inside its video; nothing can be measured")
+        raise TspError(f"{source}: no instance is inside its video; nothing can be measured")
     kept_labels, label = np.unique(truth.label[keep], return_inverse=True)
     removed = {"instances_longer_than_video": int(too_long.sum()), "instances_not_positive": int(empty.sum())}
     if not keep.all():
@@ -153,12 +162,14 @@ def analyse(
     normalised = np.stack([_ap(r, r.matched > UNMATCHED, r.matched == UNMATCHED, norm) for r in ranked], axis=1)
     plain = np.stack([average_precision(r.matched > UNMATCHED, r.n_instances) for r in ranked], axis=1)
     first = top(truth, predictions)
+    n_tied = sum(int(tied(predictions.score[r.rows]).sum()) for r in ranked)
     return {
         "average_mAP_N": float(normalised.mean()),
         "mAP_N": dict(zip(names, normalised.mean(axis=1).tolist(), strict=True)),
         "average_mAP": float(plain.mean()),
         "mAP": dict(zip(names, plain.mean(axis=1).tolist(), strict=True)),
         "normaliser": norm,
+        "tie_share": n_tied / max(len(predictions.score), 1),
         "false_positives": false_positives(truth, first, thresholds, norm, strict_compat=strict_compat),
         "sensitivity": sensitivity(instances, ranked, norm, float(normalised.mean()), joint=joint),
         "false_negatives": false_negatives(instances, ranked, norm),

@@ -21,7 +21,8 @@ Ints = NDArray[np.int64]
 DUPLICATE_S = 1e-3
 UNKNOWN = -1
 TIMELESS = (0.0, 1.0)  # entries without segment: any that is neither empty nor reversed
-LabelOf = Callable[[dict[str, Any], str], int | None]
+# Class number of the entry at a place of a video, None to leave it out.
+LabelOf = Callable[[dict[str, Any], str, int], int | None]
 log = logging.getLogger(__name__)
 
 
@@ -140,7 +141,7 @@ def instances_of(
     segments = np.asarray([(start, end) for *_, start, end in rows])
     if not np.isfinite(segments).all():
         number, label = rows[int(np.flatnonzero(~np.isfinite(segments).all(1))[0])][:2]
-        raise TspError(f"{where}: {counted[number].name!r}: a segment of {label!r} is not finite; expected seconds")
+        raise TspError(f"{where}: {counted[number].name!r}: a segment of {label!r:.80} is not finite; expected seconds")
     annotated = sum(len(v.segments) for v in counted)
     counts = {
         "videos": len(counted),
@@ -195,14 +196,14 @@ def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labe
         TspError: naming file, video and entry.
     """
     check_not_empty(path)
-    label_of = labels_of(truth, ignore_unknown_labels=ignore_unknown_labels)
+    label_of = labels_of(path, truth, ignore_unknown_labels=ignore_unknown_labels)
     return numbered(path, read_predictions(path), truth, label_of)
 
 
 def read_proposals(path: str | Path, truth: GroundTruth) -> Predictions:
     """Read proposals: as `read_detections`, any labels being ignored."""
     check_not_empty(path)
-    return numbered(path, read_predictions(path), truth, lambda entry, where: 0)
+    return numbered(path, read_predictions(path), truth, lambda entry, video, place: 0)
 
 
 def read_blocked(path: str | Path | None) -> frozenset[str]:
@@ -213,20 +214,20 @@ def read_blocked(path: str | Path | None) -> frozenset[str]:
     return frozenset(names)
 
 
-def labels_of(truth: GroundTruth, *, ignore_unknown_labels: bool) -> LabelOf:
+def labels_of(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool) -> LabelOf:
     """A function that gives the class number of an entry; None: to be left out.
 
     Raises (the function): TspError naming an unknown label, unless those are ignored.
     """
     index = {label: number for number, label in enumerate(truth.classes)}
 
-    def label_of(entry: dict[str, Any], where: str) -> int | None:
+    def label_of(entry: dict[str, Any], video: str, place: int) -> int | None:
         label = entry.get("label")
         number = index.get(label) if isinstance(label, str) else None
         if number is None and not (ignore_unknown_labels and isinstance(label, str)):
             raise TspError(
-                f"{where}: label {label!r} is not in the counted ground truth, which has {len(index)} classes; "
-                "check the spelling, or ignore unknown labels"
+                f"{path}: results[{video!r}][{place}]: label {label!r:.80} is not in the counted ground truth, which"
+                f" has {len(index)} classes; check the spelling, or ignore unknown labels"
             )
         return number
 
@@ -234,9 +235,9 @@ def labels_of(truth: GroundTruth, *, ignore_unknown_labels: bool) -> LabelOf:
 
 
 def check_not_empty(path: str | Path) -> None:
-    """Say of an empty file that it is empty, rather than where its JSON ends."""
+    """Say of an empty file that it is empty, rather than what is missing at its first character."""
     if Path(path).is_file() and not Path(path).stat().st_size:
-        raise TspError(f"{path}: the file is empty; expected JSON")
+        raise TspError(f"{path}: the file is empty")
 
 
 def numbered(
@@ -262,7 +263,7 @@ def numbered(
             continue
         here = index.get(name, UNKNOWN)
         for number, entry in enumerate(entries):
-            label = label_of(entry, f"{path}: results[{name!r}][{number}]")
+            label = label_of(entry, name, number)
             if label is None:
                 skipped += 1
                 continue

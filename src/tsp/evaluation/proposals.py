@@ -149,7 +149,8 @@ def evaluate(
 def scores_json(result: ProposalResult) -> dict[str, Any]:
     """The result as the content of a scores file; `AR` is a fraction, `AUC` percent.
 
-    AR@n is the n-th point of the curve, which is true of n proposals only when the curve ends at 100.
+    `curve` holds points [proposals per video, average recall]; AR@n is the n-th of them, which is true of n proposals
+    only when the curve ends at 100.
     """
     recall = result.average_recall.tolist()
     at = {str(n): recall[n - 1] for n in (1, 5, 10, 100)} if result.max_proposals == STEPS else {}
@@ -158,7 +159,7 @@ def scores_json(result: ProposalResult) -> dict[str, Any]:
         "AUC": result.auc,
         "max_proposals": result.max_proposals,
         "tie_share": result.tie_share,
-        "curve": {"proposals_per_video": result.proposals_per_video.tolist(), "average_recall": recall},
+        "curve": [list(point) for point in zip(result.proposals_per_video.tolist(), recall, strict=True)],
         "options": result.options,
         "counts": result.counts,
     }

@@ -41,11 +41,11 @@ def read_annotations(path: str | Path) -> list[Video]:
 
 
 def _video(name: str, entry: Any, where: str) -> Video:
+    annotations = entry.get("annotations", []) if isinstance(entry, dict) else None
+    if not isinstance(annotations, list):
+        raise TspError(f"{where}: expected an object with a subset and a list of annotations")
+    segments = tuple(_segment(a, f"{where}: annotations[{n}]") for n, a in enumerate(annotations))
     try:
-        segments = tuple(
-            Segment(start_s=float(a["segment"][0]), end_s=float(a["segment"][1]), label=str(a["label"]))
-            for a in entry.get("annotations", [])
-        )
         duration = entry.get("duration")
         return Video(
             name=name,
@@ -56,5 +56,16 @@ def _video(name: str, entry: Any, where: str) -> Video:
             source=str(entry.get("source", entry.get("url", ""))),
             extra={k: v for k, v in entry.items() if k not in KNOWN},
         )
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise TspError(f"{where}: expected subset and annotations with segment and label ({error!r})") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise TspError(f"{where}: expected a subset and, if any, a duration in seconds ({error!r})") from error
+
+
+def _segment(annotation: Any, where: str) -> Segment:
+    try:
+        start, end = map(float, annotation["segment"])
+        label = annotation["label"]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise TspError(f"{where}: expected segment [start, end] in seconds and a label ({error!r})") from error
+    if not isinstance(label, str):
+        raise TspError(f"{where}: the label is {label!r:.80}; expected text")
+    return Segment(start_s=start, end_s=end, label=label)

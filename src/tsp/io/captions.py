@@ -125,11 +125,11 @@ def _caption(entry: Any, where: str) -> CaptionedEvent:
 
 def _event(timestamp: Any, sentence: Any, score: Any, where: str) -> CaptionedEvent:
     if not isinstance(sentence, str):
-        raise TspError(f"{where}: the sentence is {sentence!r}; expected text")
+        raise TspError(f"{where}: the sentence is {sentence!r:.80}; expected text")
     try:
         start, end = (float(t) for t in timestamp)
         score = None if score is None else float(score)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TspError(f"{where}: expected [start, end] in seconds and at most one score ({error!r})") from error
     _finite((start, end, score or 0.0), where)
     return CaptionedEvent(start_s=start, end_s=end, sentence=sentence, score=score)

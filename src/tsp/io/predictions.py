@@ -1,13 +1,22 @@
-"""ActivityNet submissions: `{"version", "results": {video: [{label, score, segment}]}, "external_data"}`."""
+"""Submissions: ActivityNet's JSON `{"version", "results": {video: [{label, score, segment}]}, "external_data"}`, and
+THUMOS14's text, a detection a line.
+"""
 
 import math
 from pathlib import Path
 from typing import Any
 
 from tsp.errors import TspError
-from tsp.io.files import read_json, write_json
+from tsp.io.files import atomic, read_json, read_text, write_json
 
 Predictions = dict[str, list[dict[str, Any]]]
+# UCF101's ids, from 1, of the classes of THUMOS14's detection task.
+THUMOS14_CLASSES = {
+    7: "BaseballPitch", 9: "BasketballDunk", 12: "Billiards", 21: "CleanAndJerk", 22: "CliffDiving",
+    23: "CricketBowling", 24: "CricketShot", 26: "Diving", 31: "FrisbeeCatch", 33: "GolfSwing", 36: "HammerThrow",
+    40: "HighJump", 45: "JavelinThrow", 51: "LongJump", 68: "PoleVault", 79: "Shotput", 85: "SoccerPenalty",
+    92: "TennisSwing", 93: "ThrowDiscus", 97: "VolleyballSpiking",
+}  # fmt: skip
 
 
 def write_predictions(path: str | Path, results: Predictions, *, version: str, external_data: Any = None) -> None:
@@ -17,7 +26,11 @@ def write_predictions(path: str | Path, results: Predictions, *, version: str, e
         results: video name -> entries `{"label": str, "score": float, "segment": [start_s, end_s]}`.
         version: free text: the method.
         external_data: what the official format asks for outside data; provenance goes here too.
+
+    Raises:
+        TspError: naming video and entry of the first fault.
     """
+    check_predictions(path, results)
     document = {"version": version, "results": results, "external_data": external_data or {}}
     write_json(path, document, indent=None)
 
@@ -25,26 +38,101 @@ def write_predictions(path: str | Path, results: Predictions, *, version: str, e
 def read_predictions(path: str | Path) -> Predictions:
     """Read a submission and check every entry.
 
+    Args:
+        path: JSON, or `.txt` in the layout of THUMOS14; gzip accepted.
+
     Raises:
         TspError: naming file, video and entry of the first fault.
     """
+    if Path(path).name.removesuffix(".gz").endswith(".txt"):
+        return read_thumos14(path)
     document = read_json(path)
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, dict):
         raise TspError(f"{path}: no 'results' object; expected an ActivityNet submission")
+    check_predictions(path, results)
+    return results
+
+
+def check_predictions(path: str | Path, results: dict[str, Any]) -> None:
+    """Check every entry.
+
+    Raises:
+        TspError: naming `path`, video and entry of the first fault.
+    """
     for video, entries in results.items():
         if not isinstance(entries, list):
             raise TspError(f"{path}: results[{video!r}] is no list")
         for number, entry in enumerate(entries):
-            _check(entry, f"{path}: results[{video!r}][{number}]")
+            if fault := _fault(entry):
+                raise TspError(f"{path}: results[{video!r}][{number}]: {fault}")
+
+
+def write_thumos14(path: str | Path, results: Predictions) -> None:
+    """Write detections in the official text of THUMOS14: `video start end class-id score`, full precision.
+
+    Args:
+        results: as `write_predictions`; labels are those of THUMOS14.
+
+    Raises:
+        TspError: naming video and entry of the first fault.
+    """
+    check_predictions(path, results)
+    ids = {label: number for number, label in THUMOS14_CLASSES.items()}
+    lines = []
+    for video, entries in results.items():
+        if not video or video.split() != [video]:
+            raise TspError(f"{path}: results[{video!r}]: this name has spaces, which the format cannot hold")
+        for number, entry in enumerate(entries):
+            label = entry.get("label")
+            if label not in ids:
+                raise TspError(
+                    f"{path}: results[{video!r}][{number}]: label {label!r:.80} is none of THUMOS14's 20 classes"
+                )
+            start, end, score = (float(t) for t in (*entry["segment"], entry["score"]))
+            lines.append(f"{video} {start!r} {end!r} {ids[label]} {score!r}\n")
+    with atomic(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def read_thumos14(path: str | Path) -> Predictions:
+    """Read the official text of THUMOS14 (see `write_thumos14`); empty lines do not count.
+
+    Raises:
+        TspError: naming file and line of the first fault.
+    """
+    results: Predictions = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        where = f"{path}: line {number}"
+        if len(words) != 5:
+            raise TspError(f"{where}: {len(words)} columns; expected video, start, end, class id and score")
+        video, start, end, class_id, score = words
+        try:
+            label = THUMOS14_CLASSES[int(class_id)]
+            entry = {"segment": [float(start), float(end)], "score": float(score), "label": label}
+        except KeyError as error:
+            ids = ", ".join(map(str, THUMOS14_CLASSES))
+            raise TspError(f"{where}: class {class_id} is none of THUMOS14's ({ids})") from error
+        except ValueError as error:
+            raise TspError(f"{where}: expected video, start, end, class id and score ({error})") from error
+        if fault := _fault(entry):
+            raise TspError(f"{where}: {fault}")
+        results.setdefault(video, []).append(entry)
     return results
 
 
-def _check(entry: Any, where: str) -> None:
+def _fault(entry: Any) -> str:
+    """What is wrong with an entry; half a million of them are read at once, so nothing is prepared for the worst."""
     try:
-        start, end = (float(t) for t in entry["segment"])
-        score = float(entry["score"])
-    except (TypeError, KeyError, ValueError) as error:
-        raise TspError(f"{where}: expected segment [start, end] in seconds and a score ({error!r})") from error
-    if not all(map(math.isfinite, (start, end, score))):
-        raise TspError(f"{where}: segment or score is not finite")
+        segment = entry["segment"]
+        start, end = segment
+        # A sum is finite only if all are; text that spells a number is no sum but is accepted.
+        total = float(start) + float(end) + float(entry["score"])
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        return f"expected segment [start, end] in seconds and a score ({error!r})"
+    if segment.__class__ is str:  # two digits would pass for two numbers
+        return f"segment is the text {segment!r}; expected [start, end] in seconds"
+    return "" if math.isfinite(total) else "segment or score is not finite"

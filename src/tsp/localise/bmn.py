@@ -316,7 +316,7 @@ def _rounded(config: Config) -> bool:
 
 
 def propose(config: Config, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
-    """See `method.Proposer.propose`.
+    """See `method.Method.propose`.
 
     The score is start x end x classification x regression, decayed where segments overlap more than their length
     allows.

@@ -332,7 +332,7 @@ def post_process(config: Config, *, raw: Path, annotations: Path, subset: str, l
 
 
 def propose(config: Config, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
-    """See `method.Proposer.propose`: the segments of the detections, their score without the class's."""
+    """See `method.Method.propose`: the segments of the detections, before classes."""
     _write(config, raw, annotations, subset, output, {}, None)
 
 

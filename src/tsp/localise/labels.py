@@ -14,17 +14,11 @@ from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.features import FeatureFile
 from tsp.io.files import read_json, sha256, write_json
+from tsp.io.predictions import THUMOS14_CLASSES
 
 log = logging.getLogger(__name__)
 # The action head of a model with two heads (TSP) and with one (TAC).
 ACTION_HEADS = ("fc1", "fc")
-# UCF101's ids, from 1, of the classes of THUMOS14's detection task.
-THUMOS14 = {
-    7: "BaseballPitch", 9: "BasketballDunk", 12: "Billiards", 21: "CleanAndJerk", 22: "CliffDiving",
-    23: "CricketBowling", 24: "CricketShot", 26: "Diving", 31: "FrisbeeCatch", 33: "GolfSwing", 36: "HammerThrow",
-    40: "HighJump", 45: "JavelinThrow", 51: "LongJump", 68: "PoleVault", 79: "Shotput", 85: "SoccerPenalty",
-    92: "TennisSwing", 93: "ThrowDiscus", 97: "VolleyballSpiking",
-}  # fmt: skip
 UCF101 = 101
 
 
@@ -83,10 +77,10 @@ def _read_untrimmednet(path: Path) -> VideoScores:
     if table.ndim != 2 or table.shape[1] != UCF101 or not np.isfinite(table).all():
         raise TspError(f"{path}: expected finite scores [videos, {UCF101}], found shape {table.shape}")
     # Highest id first: on equal scores the released code prefers it.
-    ids = sorted(THUMOS14, reverse=True)
+    ids = sorted(THUMOS14_CLASSES, reverse=True)
     picked = table[:, [k - 1 for k in ids]].astype(np.float64)
     scores = {f"video_test_{number:07d}": row for number, row in enumerate(picked, 1)}
-    return VideoScores(scores=scores, classes=[THUMOS14[k] for k in ids], source=str(path))
+    return VideoScores(scores=scores, classes=[THUMOS14_CLASSES[k] for k in ids], source=str(path))
 
 
 def _knows_actions(weights: Path) -> bool:

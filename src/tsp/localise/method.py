@@ -1,6 +1,6 @@
-"""What a localiser offers to the rules: a module with `Config`, `train`, `infer` and `post_process`.
+"""What a localiser offers to the rules: a module with `Config`, `train`, `infer`, `post_process` and `propose`.
 
-A new method is one module with these names and one entry in config/experiments.yaml; no rule changes.
+A new method is one module with these five names and one entry in config/experiments.yaml; no rule changes.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ class Method(Protocol):
     Config: type[Any]
     """Frozen dataclass of all options, published defaults."""
     POST_PROCESS: Sequence[str]
-    """Its fields that raw predictions do not depend on, for `tsp sweep`."""
+    """Fields of `Config` that raw predictions do not depend on; where it is missing nothing can be swept."""
 
     def train(
         self,
@@ -53,12 +53,8 @@ class Method(Protocol):
     ) -> None:
         """Turn raw predictions and video-level class scores into detections (predictions.json)."""
 
-
-class Proposer(Protocol):
-    """A method that makes class-agnostic proposals too: `proposals: true` of an experiment asks for them."""
-
     def propose(self, config: Any, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
-        """Turn raw predictions into proposals without labels, for average recall (the form of predictions.json)."""
+        """Turn raw predictions into proposals without labels (proposals.json)."""
 
 
 class Refiner(Protocol):
@@ -104,3 +100,6 @@ class Refiner(Protocol):
         self, config: Any, *, raw: Path, annotations: Path, subset: str, labels: Path | None, output: Path
     ) -> None:
         """As `Method.post_process`; `labels` None: the method's own classes."""
+
+    def propose(self, config: Any, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
+        """As `Method.propose`."""

@@ -25,7 +25,15 @@ from tsp.localise.graphs import GraphNetwork, expand
 from tsp.localise.labels import read_video_scores
 from tsp.localise.pgcn_config import Config
 from tsp.localise.pgcn_data import Neighbourhoods, Trainable, inference_inputs, read_source, split, trainables
-from tsp.localise.pgcn_output import Outputs, write_detections, write_outputs
+from tsp.localise.pgcn_output import (
+    Outputs,
+    Refined,
+    class_shares,
+    refined,
+    refined_proposals,
+    write_outputs,
+    write_refined,
+)
 from tsp.localise.proposal_lists import class_names
 from tsp.localise.proposal_types import BACKGROUND, FOREGROUND, target_statistics
 from tsp.training import checkpoint
@@ -34,7 +42,7 @@ from tsp.training.distributed import pick_device
 from tsp.training.fit import LossTerm, fit
 from tsp.training.seeds import item_rng, seed_everything
 
-__all__ = ["POST_PROCESS", "Config", "Pgcn", "PgcnTask", "infer", "post_process", "train"]
+__all__ = ["POST_PROCESS", "Config", "Pgcn", "PgcnTask", "infer", "post_process", "propose", "train"]
 log = logging.getLogger(__name__)
 POST_PROCESS = ("top", "nms_threshold", "nms", "video_classes")
 PRODUCER = f"tsp {__version__} localise.pgcn"
@@ -320,8 +328,25 @@ def post_process(
     if config.video_classes is not None and labels is None:
         raise TspError("video_classes: needs video-level scores, `labels` of the experiment")
     scores = read_video_scores(labels) if labels is not None and config.video_classes is not None else None
-    names = {v.name for v in read_annotations(annotations) if v.subset == subset}
     facts: dict[str, Any] = {"producer": PRODUCER, "raw_sha256": sha256(raw)}
     if scores is not None and labels is not None:
         facts["labels_sha256"] = sha256(labels)
-    write_detections(config, raw, names, scores, output, facts)
+
+    def found(video: Outputs, classes: list[str]) -> Refined:
+        return refined(config, video, None if scores is None else class_shares(config, video.name, classes, scores))
+
+    write_refined(raw, _names(annotations, subset), output, facts, found, labelled=True)
+
+
+def propose(config: Config, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
+    """See `method.Method.propose`: every proposal once, refined and scored by its best class."""
+    facts = {"producer": PRODUCER, "raw_sha256": sha256(raw)}
+
+    def found(video: Outputs, _: list[str]) -> Refined:
+        return refined_proposals(config, video)
+
+    write_refined(raw, _names(annotations, subset), output, facts, found, labelled=False)
+
+
+def _names(annotations: Path, subset: str) -> set[str]:
+    return {v.name for v in read_annotations(annotations) if v.subset == subset}

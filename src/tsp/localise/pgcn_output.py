@@ -5,7 +5,7 @@ n proposals of a video, K classes. Segments are in units of the video's length.
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,13 +186,25 @@ def refined(config: Config, video: Outputs, shares: Floats | None = None) -> Ref
     score = scores[proposal, label]
     # Classes that the video does not have.
     proposal, label, score = proposal[score > 0], label[score > 0], score[score > 0]
+    return _survivors(config, video, proposal, label, score, groups=label)
+
+
+def refined_proposals(config: Config, video: Outputs) -> Refined:
+    """Each proposal once, refined and scored by its best class; suppressed whatever the class."""
+    scores = class_scores(video.activity, video.completeness)
+    label, score = scores.argmax(axis=1), scores.max(axis=1)
+    proposal = np.argsort(-score, kind="stable")[: config.top]
+    label, score = label[proposal], score[proposal]
+    return _survivors(config, video, proposal, label, score, groups=np.zeros_like(label))
+
+
+def _survivors(config: Config, video: Outputs, proposal: Ints, label: Ints, score: Floats, *, groups: Ints) -> Refined:
+    """Refine pairs of proposal and class, best first, and suppress them within each of `groups`."""
     own = video.segments[proposal]
     moved = refine(own, video.regression[proposal, label])
-    if config.nms_threshold is None:
-        kept = np.arange(len(score))
-    else:
-        compared = own if config.nms == "before" else moved
-        kept = _nms_per_class(compared, score, label, config.nms_threshold)
+    kept = np.arange(len(score))
+    if config.nms_threshold is not None:
+        kept = _nms_per_class(own if config.nms == "before" else moved, score, groups, config.nms_threshold)
     kept = kept[moved[kept, 1] > moved[kept, 0]]
     return Refined(segments=moved[kept], scores=score[kept], classes=label[kept])
 
@@ -205,31 +217,49 @@ def _nms_per_class(segments: Floats, scores: Floats, label: Ints, threshold: flo
     return np.flatnonzero(stays)
 
 
-def write_detections(
-    config: Config, raw: Path, names: set[str], labels: VideoScores | None, output: Path, facts: dict[str, Any]
+def write_refined(
+    raw: Path,
+    names: set[str],
+    output: Path,
+    facts: dict[str, Any],
+    found: Callable[[Outputs, list[str]], Refined],
+    *,
+    labelled: bool,
 ) -> None:
-    """Write the detections of the videos among `names` in seconds (predictions.json).
+    """Write the segments of the videos among `names`, in seconds.
 
-    Raises:
-        TspError: video-level scores that know none of the classes.
+    Args:
+        raw: raw predictions.
+        names: videos.
+        output: predictions.json.
+        facts: provenance.
+        found: outputs of a video and names of the classes to its segments.
+        labelled: with their classes; otherwise as proposals.
     """
     classes, videos = read_outputs(raw)
     results, candidates = {}, 0
     for video in videos:
         if video.name not in names:
             continue
-        found = refined(config, video, None if labels is None else class_shares(config, video.name, classes, labels))
+        kept = found(video, classes)
         candidates += len(video.segments)
-        seconds = (found.segments * video.duration_s).tolist()
-        rows = zip(seconds, found.scores.tolist(), found.classes.tolist(), strict=True)
-        results[video.name] = [{"label": classes[c], "score": score, "segment": s} for s, score, c in rows]
-    count = sum(map(len, results.values()))
-    log.info("%d detections from %d proposals in %d videos", count, candidates, len(results))
-    write_predictions(output, results, version="P-GCN", external_data={"used": labels is not None, "details": facts})
+        seconds = (kept.segments * video.duration_s).tolist()
+        rows = zip(seconds, kept.scores.tolist(), kept.classes.tolist(), strict=True)
+        results[video.name] = [
+            {**({"label": classes[c]} if labelled else {}), "score": score, "segment": s} for s, score, c in rows
+        ]
+    count, kind = sum(map(len, results.values())), "detections" if labelled else "proposals"
+    log.info("%d %s from %d proposals in %d videos", count, kind, candidates, len(results))
+    used = "labels_sha256" in facts
+    write_predictions(output, results, version="P-GCN", external_data={"used": used, "details": facts})
 
 
 def class_shares(config: Config, name: str, classes: Sequence[str], labels: VideoScores) -> Floats:
-    """`[K]` video-level scores of the video's `video_classes` best classes; 0 for the others."""
+    """`[K]` video-level scores of the video's `video_classes` best classes; 0 for the others.
+
+    Raises:
+        TspError: a class that the annotations do not have.
+    """
     best = dict(labels.best(name, config.video_classes or len(classes)))
     unknown = sorted(set(best) - set(classes))
     if unknown:

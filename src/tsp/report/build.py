@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tsp.io.annotations import read_annotations
+from tsp.io.files import sha256
 from tsp.report.config import TableConfig
 from tsp.report.figures import class_bars, map_curves, recall_curves, seed_dots, training_curves
 from tsp.report.overlay import pick_videos, similarity_of_files, timeline_of_files
@@ -21,6 +22,7 @@ from tsp.report.tables import Cell, read_scores
 FIGURES = {
     "seeds": ("Every seed", "Average mAP of every training; a line joins the trainings that share a seed."),
     "curves": ("mAP over tIoU", "Mean of the seeds, band from the lowest to the highest seed."),
+    "recall": ("Proposals", "Average recall over the number of proposals; mean of the seeds, band over the seeds."),
     "classes": ("Per class", "Average AP of each class, sorted by what the last run gains over the first."),
     "timeline": ("Predictions over time", "Annotated actions above the five best predictions of each run (seed 0)."),
     "similarity": (
@@ -30,19 +32,7 @@ FIGURES = {
     ),
     "training": ("Pretraining", "Losses and accuracies of the encoders."),
 }
-# Figures that only some tables have, by file name: where proposals were scored, where there are videos.
-RECALL, OVERLAY = "recall.png", "overlay.mp4"
-MORE_FIGURES = {
-    RECALL: (
-        "Recall of proposals",
-        "Average recall over the average number of proposals per video: mean of the seeds, band from the lowest to the"
-        " highest seed.",
-    ),
-    OVERLAY: (
-        "One video",
-        "Annotated actions above the five best predictions of each run (seed 0), as the video runs.",
-    ),
-}
+OVERLAY = "Annotated actions above the five best predictions of each run (seed 0); hatched: another class."
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "h5py", "av", "snakemake")
 
 
@@ -75,6 +65,7 @@ def draw_figures(config: TableConfig, sources: Sources, folder: Path) -> None:
     scores = read_scores(sources.scores)
     seed_dots(scores, runs, folder / "seeds.png", experiment=experiment, note=note)
     map_curves(scores, runs, folder / "curves.png", experiment=experiment, note=note)
+    recall_curves(scores, runs, folder / "recall.png", experiment=experiment, note=note)
     class_bars(scores, runs, folder / "classes.png", experiment=experiment, note=note)
     training_curves(_labelled(sources.logs, runs), folder / "training.png", note=note)
     timeline_of_files(
@@ -88,13 +79,6 @@ def draw_figures(config: TableConfig, sources: Sources, folder: Path) -> None:
     similarity_of_files(_labelled(sources.features, runs), video, folder / "similarity.png", note=note)
 
 
-def draw_recall(config: TableConfig, scores: Mapping[Cell, Path], output: Path) -> None:
-    """Draw the recall of the proposals of a table's first experiment."""
-    runs = {row.run: row.label for row in config.rows}
-    note = "miniature" if config.miniature else ""
-    recall_curves(read_scores(scores), runs, output, experiment=config.columns[0].experiment, note=note)
-
-
 def _labelled(paths: Mapping[str, Path], runs: Mapping[str, str]) -> dict[str, Path]:
     return {runs[run]: path for run, path in paths.items()}
 
@@ -104,7 +88,7 @@ def write_report(
     *,
     tables: Mapping[str, Path],
     figures: Mapping[str, Path],
-    more: Iterable[Path],
+    overlays: Mapping[str, Path],
     miniature: bool,
     manifests: Mapping[str, Path],
     benchmarks: Iterable[Path],
@@ -117,21 +101,20 @@ def write_report(
         output: `index.html`.
         tables: table name -> its HTML file.
         figures: table name -> folder of its figures.
-        more: files in these folders named as in `MORE_FIGURES`.
+        overlays: table name -> its rendered video.
         miniature: label everything as the miniature's.
         manifests: `<dataset> <subset>` -> manifest of its videos.
         benchmarks: Snakemake's benchmark files.
         configuration: the whole configuration, for its hash.
         repository: where the code version is read from.
     """
-    pictures = [
-        Picture(path=folder / f"{stem}.png", title=title, caption=f"{caption} ({table}/{stem}.pdf, .csv)")
-        for table, folder in figures.items()
-        for stem, (title, caption) in FIGURES.items()
-    ]
-    for path in more:
-        title, caption = MORE_FIGURES[path.name]
-        pictures.append(Picture(path=path, title=title, caption=f"{caption} ({path.parent.name})"))
+    pictures: dict[str, Picture] = {}
+    for table, folder in figures.items():
+        for stem, (title, caption) in FIGURES.items():
+            path = folder / f"{stem}.png"
+            # Tables of the same features share some figures: each is shown once.
+            shown = Picture(path=path, title=title, caption=f"{caption} ({table}/{stem}.pdf, .csv)")
+            pictures.setdefault(sha256(path), shown)
     build_page(
         output,
         title="TSP, reproduced",
@@ -139,7 +122,11 @@ def write_report(
         " classifier (TAC), in the same downstream method.",
         miniature=miniature,
         tables=list(tables.values()),
-        pictures=pictures,
+        pictures=list(pictures.values()),
+        overlays=[
+            Picture(path=path, title="A video and its predictions", caption=f"{OVERLAY} ({table}/overlay.mp4)")
+            for table, path in overlays.items()
+        ],
         manifests=manifests,
         benchmarks=sorted(benchmarks),
         provenance=provenance(configuration, repository),

@@ -74,8 +74,6 @@ class TableConfig:
     """What a reader must know to read it."""
     miniature: bool = False
     """The numbers are those of the embedded miniature: labelled as such, never set against published ones."""
-    video: str | None = None
-    """Name of the video that is shown with predictions; null: the first with two actions or more."""
     rows: list[RowConfig]
     """Rows from top to bottom."""
     columns: list[ColumnConfig]
@@ -84,6 +82,8 @@ class TableConfig:
     """Published values; a cell without one shows a dash."""
     differences: list[DifferenceConfig] = field(default_factory=list)
     """Rows of paired differences below the runs."""
+    overlay: str | None = None
+    """Video that is rendered with its predictions; null: the first with two actions."""
 
     def __post_init__(self) -> None:
         runs = [row.run for row in self.rows]

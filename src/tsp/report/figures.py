@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from tsp.errors import TspError
 from tsp.io.files import read_text
 from tsp.report.style import COLOURS, SOFT, columns_of, drawing, labelled, legend_above, look
-from tsp.report.tables import Scores, metric_value
+from tsp.report.tables import Cell, Scores, metric_value
 
 Runs = Mapping[str, str] | Sequence[str]
 
@@ -70,70 +70,59 @@ def map_curves(scores: Scores, runs: Runs, output: str | Path, *, experiment: st
 
     Args: as `seed_dots`.
     """
-    names = labelled(runs)
-    with drawing(output, size=(4.8, 3.5), note=note) as (figure, rows):
-        rows.append(("run", "label", "seed", "tiou", "mAP"))
-        axes = figure.subplots()
-        for number, run in enumerate(names):
-            curves = {
-                seed: {float(t): 100 * v for t, v in content["mAP"].items()}
-                for (e, r, seed), content in sorted(scores.items())
-                if (e, r) == (experiment, run)
-            }
-            if not curves:
-                continue
-            tious = list(next(iter(curves.values())))
-            columns = [[curve[t] for curve in curves.values()] for t in tious]
-            style = look(number)
-            axes.fill_between(
-                tious, [min(c) for c in columns], [max(c) for c in columns], color=style["color"], alpha=0.18, lw=0
-            )
-            axes.plot(tious, [statistics.fmean(c) for c in columns], label=names[run], **style)
-            rows += [(run, names[run], seed, t, v) for seed, curve in curves.items() for t, v in curve.items()]
-        _something(rows[1:], output)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("tIoU threshold")
-        axes.set_ylabel("mAP (%)")
-        axes.set_title("mAP over tIoU")
-        axes.legend()
+    points = {
+        cell: {float(t): 100 * value for t, value in content["mAP"].items()}
+        for cell, content in scores.items()
+        if cell[0] == experiment
+    }
+    _bands(points, runs, output, names=("tiou", "mAP"), axes_names=("tIoU threshold", "mAP (%)"), note=note)
 
 
 def recall_curves(scores: Scores, runs: Runs, output: str | Path, *, experiment: str, note: str = "") -> None:
-    """Average recall over the average number of proposals: mean of the seeds, band from lowest to highest seed.
+    """Average recall over the average number of proposals of a video (AR-AN), as `map_curves`.
 
-    Args: as `seed_dots`; the legend states the mean area under the curve.
-
-    Raises:
-        TspError: no run has scored proposals.
+    Args: as `seed_dots`.
     """
-    names = labelled(runs)
+    points = {
+        # The official abscissa is a product of fractions: equal points differ in their last digit.
+        cell: {round(n, 6): 100 * value for n, value in content["proposals"]["curve"]}
+        for cell, content in scores.items()
+        if cell[0] == experiment
+    }
+    names = ("proposals_per_video", "average_recall")
+    _bands(points, runs, output, names=names, axes_names=("proposals per video", "average recall (%)"), note=note)
+
+
+def _bands(
+    points: Mapping[Cell, Mapping[float, float]],
+    runs: Runs,
+    output: str | Path,
+    *,
+    names: tuple[str, str],
+    axes_names: tuple[str, str],
+    note: str,
+) -> None:
+    """Curves of one experiment, the seeds of a run drawn as their mean and range."""
+    labels = labelled(runs)
     with drawing(output, size=(4.8, 3.5), note=note) as (figure, rows):
-        rows.append(("run", "label", "seed", "proposals_per_video", "average_recall"))
+        rows.append(("run", "label", "seed", *names))
         axes = figure.subplots()
-        for number, run in enumerate(names):
-            found = {
-                seed: content
-                for (e, r, seed), content in sorted(scores.items())
-                if (e, r) == (experiment, run) and "proposals" in content
-            }
-            if not found:
+        for number, run in enumerate(labels):
+            curves = {seed: curve for (_, r, seed), curve in sorted(points.items()) if r == run}
+            if not curves:
                 continue
-            curves = {seed: content["proposals"]["curve"] for seed, content in found.items()}
-            x = next(iter(curves.values()))["proposals_per_video"]
-            columns = list(zip(*([100 * v for v in c["average_recall"]] for c in curves.values()), strict=True))
-            colour, area = look(number)["color"], statistics.fmean(content["AUC"] for content in found.values())
-            axes.fill_between(x, [min(c) for c in columns], [max(c) for c in columns], color=colour, alpha=0.18, lw=0)
-            label = f"{names[run]} (AUC {area:.2f})"
-            axes.plot(x, [statistics.fmean(c) for c in columns], label=label, color=colour)
-            for seed, curve in curves.items():
-                points = zip(curve["proposals_per_video"], curve["average_recall"], strict=True)
-                rows += [(run, names[run], seed, n, 100 * v) for n, v in points]
+            across = list(next(iter(curves.values())))
+            columns = [[curve[x] for curve in curves.values()] for x in across]
+            style = look(number) if len(across) < 30 else {"color": look(number)["color"]}
+            low, high = [min(c) for c in columns], [max(c) for c in columns]
+            axes.fill_between(across, low, high, color=style["color"], alpha=0.18, lw=0)
+            axes.plot(across, [statistics.fmean(c) for c in columns], label=labels[run], **style)
+            rows += [(run, labels[run], seed, x, y) for seed, curve in curves.items() for x, y in curve.items()]
         _something(rows[1:], output)
-        axes.set_ylim(0, 100)
-        axes.set_xlabel("average number of proposals per video")
-        axes.set_ylabel("average recall (%)")
-        axes.set_title("AR over AN")
-        axes.legend(loc="lower right")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(axes_names[0])
+        axes.set_ylabel(axes_names[1])
+        axes.legend()
 
 
 def class_bars(

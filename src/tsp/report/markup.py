@@ -38,9 +38,8 @@ table.text td,table.text th{text-align:left;vertical-align:top}
 table.text td:last-child{white-space:normal;overflow-wrap:anywhere;min-width:13rem;width:100%}
 .figures{display:flex;flex-wrap:wrap;align-items:flex-start;gap:0 2rem}
 figure{margin:0 0 1.5rem;max-width:100%}
-figure .scroll{background:#fff}
+figure .scroll{background:#fff}figure video{display:block;width:100%;max-width:640px}
 figure img{display:block;width:100%;max-width:100%;height:auto}
-figure video{display:block;max-width:100%;height:auto;border:1px solid var(--line);border-radius:8px}
 figcaption{margin:.5rem 0 0}
 .miniature .result .banner{display:none}
 .notes{padding-left:1.3rem;margin:.6rem 0;overflow-wrap:anywhere}

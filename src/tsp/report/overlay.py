@@ -65,16 +65,12 @@ def timeline(
 
 
 def draw_lanes(axes: Axes, video: Video, predictions: Mapping[str, Predictions], *, top: int) -> list[Row]:
-    """Draw one video's actions and best predictions.
+    """One video's actions above the best predictions of each run.
 
-    Args:
-        axes: where.
-        video: with its actions.
-        predictions: label of the run -> results by video name.
-        top: predictions per run.
+    Args: as `timeline`.
 
     Returns:
-        Rows for the CSV: video, run, rank, start_s, end_s, label, score.
+        What was drawn: video, run, rank, start_s, end_s, label, score.
     """
     rows: list[Row] = []
     classes = list(dict.fromkeys(str(s.label) for s in video.segments))

@@ -29,7 +29,7 @@ class Picture:
     """A figure of the page.
 
     Args:
-        path: PNG, whose PDF and CSV are named in the caption, since they lie beside it; or MP4.
+        path: PNG; its PDF and CSV are named in the caption, since they lie beside it.
         title: heading, also read out to those who do not see the picture.
         caption: what is to be seen.
     """
@@ -66,6 +66,7 @@ def build_page(
     miniature: bool = False,
     tables: Sequence[str | Path] = (),
     pictures: Sequence[Picture] = (),
+    overlays: Sequence[Picture] = (),
     manifests: Mapping[str, str | Path] | None = None,
     benchmarks: Iterable[str | Path] = (),
     provenance: Mapping[str, object] | None = None,
@@ -79,13 +80,14 @@ def build_page(
         miniature: put the warning that these are no results of the paper on top.
         tables: HTML files of `tables.write_table`.
         pictures: figures, embedded.
+        overlays: videos (`.mp4`), embedded.
         manifests: name of the subset -> manifest of its videos.
         benchmarks: Snakemake's benchmark files, `<...>/<rule>/<job>.tsv`.
         provenance: facts: versions, commit, configuration hash, sources of inputs.
     """
     sections = [
         ("tables", "Tables", "\n".join(read_fragment(path) for path in tables)),
-        ("figures", "Figures", _figures(pictures)),
+        ("figures", "Figures", _figures(pictures) + _overlays(overlays)),
         ("videos", "Videos", _videos(manifests or {})),
         ("cost", "Cost", _costs(stage_costs(benchmarks))),
         ("provenance", "Provenance", _facts(provenance or {})),
@@ -156,14 +158,21 @@ def _figures(pictures: Sequence[Picture]) -> str:
     return f'<div class="figures">{"".join(map(_figure, pictures))}</div>' if pictures else ""
 
 
+def _overlays(videos: Sequence[Picture]) -> str:
+    return "".join(
+        f'<figure class="overlay"><h3>{text(v.title)}</h3><video controls muted preload="metadata" '
+        f'src="data:video/mp4;base64,{base64.b64encode(Path(v.path).read_bytes()).decode("ascii")}"></video>'
+        f"<figcaption>{text(v.caption)}</figcaption></figure>"
+        for v in videos
+    )
+
+
 def _figure(picture: Picture) -> str:
     path = Path(picture.path)
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise TspError(f"{path}: the figure cannot be read ({error})") from error
-    if path.suffix == ".mp4":
-        return _film(picture, raw)
     if raw[:8] != PNG:
         raise TspError(f"{path}: the figure is no PNG")
     beside = [p.name for p in (path, path.with_suffix(".pdf"), path.with_suffix(".csv")) if p.exists()]
@@ -175,15 +184,6 @@ def _figure(picture: Picture) -> str:
         f'<figure{wide} style="width:{width}px"><h3>{text(picture.title)}</h3><div class="scroll" tabindex="0">'
         f'<img alt="{text(picture.title)}" src="data:image/png;base64,{base64.b64encode(raw).decode("ascii")}"></div>'
         f"<figcaption>{caption}Files: {files}.</figcaption></figure>"
-    )
-
-
-def _film(picture: Picture, raw: bytes) -> str:
-    title = text(picture.title)
-    return (
-        f'<figure class="wide"><h3>{title}</h3><video controls muted preload="metadata" aria-label="{title}" '
-        f'src="data:video/mp4;base64,{base64.b64encode(raw).decode("ascii")}"></video>'
-        f"<figcaption>{text(picture.caption)} File: <code>{text(Path(picture.path).name)}</code>.</figcaption></figure>"
     )
 
 

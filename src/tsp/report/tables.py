@@ -134,6 +134,7 @@ def metric_value(scores: Mapping[str, Any], metric: str, where: str) -> float:
         TspError: not there; the message lists what is.
     """
     name, _, at = metric.partition("@")
+    scores = {**scores.get("proposals", {}), **scores}
     try:
         value = scores[name][f"{float(at):.2f}" if name == "mAP" else at] if at else scores[name]
         return float(value)

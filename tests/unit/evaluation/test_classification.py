@@ -49,6 +49,13 @@ def test_of_equal_scores_the_later_row_is_first(truth):
     assert score(truth, {"v1": rows(B=0.5, A=0.5)}, ks=[1]).hit[1] == 0.5
 
 
+def test_the_order_of_videos_does_not_matter(truth):
+    found = {"v1": rows(A=0.5, B=0.4), "v2": rows(A=0.7, B=0.2), "unknown": rows(A=0.6)}
+    first, second = score(truth, found, ks=[1, 2]), score(truth, dict(reversed(found.items())), ks=[1, 2])
+    assert (first.ap.tolist(), first.hit) == (second.ap.tolist(), second.hit)
+    assert first.ap.tolist() != [1, 1]
+
+
 def test_scores_of_all_classes_are_read_too(truth):
     dense = json.dumps({"results": {"v1": [0.9, 0.1, 0.3], "v2": [0.2, 0.8, 0]}, "class": ["A", "B", "other"]})
     result = score(truth, None, dense, ignore_unknown_labels=True)

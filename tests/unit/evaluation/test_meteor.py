@@ -40,6 +40,15 @@ def test_without_any_java_the_error_says_what_to_do(path, monkeypatch):
             call()
 
 
+def test_without_the_package_the_error_says_what_to_do(path, monkeypatch):
+    program(path / "java", "exit 0")
+    for name in ("pycocoevalcap", "pycocoevalcap.meteor.meteor", "pycocoevalcap.tokenizer.ptbtokenizer"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for call in (Meteor, lambda: tokenise(["a"])):
+        with pytest.raises(TspError, match="need the package pycocoevalcap"):
+            call()
+
+
 def test_a_java_that_fails_is_quoted(path):
     program(path / "java", "echo no memory >&2; exit 1")
     with pytest.raises(TspError, match="PTB tokeniser failed: no memory"):

@@ -70,3 +70,17 @@ def test_nan_is_no_json(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"")
     assert sha256(tmp_path / "a").startswith("e3b0c442")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, '{"a": 1', "[NaN, x]"])
+def test_text_that_is_no_json_is_named(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(TspError, match=r"a\.json: not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b[:12] + b"\xff" * 8 + b[20:], lambda b: b"no"])
+def test_a_damaged_archive_is_named(tmp_path, damage):
+    (tmp_path / "a.json.gz").write_bytes(damage(gzip.compress(b'{"database": {}}' * 99)))
+    with pytest.raises(TspError, match=r"a\.json\.gz"):
+        read_json(tmp_path / "a.json.gz")

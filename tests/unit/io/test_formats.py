@@ -10,7 +10,7 @@ from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.features import FeatureFile, failed_attributes, feature_writer, merge_features, read_features
 from tsp.io.files import write_json
-from tsp.io.predictions import read_predictions, write_predictions
+from tsp.io.predictions import read_predictions, write_predictions, write_thumos14
 from tsp.io.tables import LIST_COLUMNS, METADATA_COLUMNS, read_metadata, read_table, write_table
 from tsp.types import Segment, Video
 
@@ -111,6 +111,49 @@ def test_a_broken_prediction_is_named(tmp_path, entry):
         read_predictions(tmp_path / "p.json")
 
 
+@pytest.mark.parametrize(
+    "segment", [[0, float("nan")], [0], "01", [0, 10**400], {"start": 0, "end": 1}, [[0], [1]], [None, 1]]
+)
+@pytest.mark.parametrize("write", [lambda p, r: write_predictions(p, r, version="x"), write_thumos14])
+def test_a_broken_prediction_is_not_written(tmp_path, segment, write):
+    entry = {"segment": segment, "score": 1, "label": "Diving"}
+    with pytest.raises(TspError, match=r"results\['v'\]\[0\]: .*segment"):
+        write(tmp_path / "p.json", {"v": [entry]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_thumos14_text_keeps_full_precision(tmp_path):
+    entry = {"label": "CliffDiving", "score": 0.1 + 0.2, "segment": [1 / 3, 2 / 3]}
+    write_thumos14(tmp_path / "p.txt", {"video_test_0000004": [entry], "none": []})
+    assert (tmp_path / "p.txt").read_text().split()[3] == "22"
+    assert read_predictions(tmp_path / "p.txt") == {"video_test_0000004": [entry]}
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("v 0 1 22", "line 3: 4 columns"),
+        ("v 0 1 Diving 0.5", "line 3: expected video"),
+        ("v 0 x 22 0.5", "line 3: expected video"),
+        ("v 0 1 8 0.5", "line 3: class 8 is none of THUMOS14's"),
+        ("v 0 1 22 nan", "line 3: segment or score is not finite"),
+    ],
+)
+def test_a_broken_line_of_thumos14_is_named(tmp_path, line, text):
+    (tmp_path / "p.txt").write_text(f"v 0 1 22 0.5\n\n{line}\n")
+    with pytest.raises(TspError, match=text) as error:
+        read_predictions(tmp_path / "p.txt")
+    assert "p.txt" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("video", "label", "text"), [("a b", "Diving", "spaces"), ("a", "run", "none of THUMOS14's 20")]
+)
+def test_thumos14_text_cannot_hold_everything(tmp_path, video, label, text):
+    with pytest.raises(TspError, match=text):
+        write_thumos14(tmp_path / "p.txt", {video: [{"segment": [0, 1], "score": 1, "label": label}]})
+
+
 def test_annotations_round_trip(tmp_path):
     segments = (Segment(start_s=0.5, end_s=2.25, label="run"),)
     video = Video(
@@ -128,7 +171,19 @@ def test_a_video_twice_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "document", [[], {}, {"database": {"x": {}}}, {"database": {"x": {"subset": "s", "annotations": [{}]}}}]
+    "annotation",
+    [3, {}, {"segment": [0], "label": "A"}, {"segment": [0, 1, 2], "label": "A"}, {"segment": [0, 1], "label": None}],
+)
+def test_a_broken_annotation_is_named(tmp_path, annotation):
+    good = {"segment": ["0", 1], "label": "A"}
+    write_json(tmp_path / "a.json", {"database": {"x": {"subset": "s", "annotations": [good, annotation]}}})
+    with pytest.raises(TspError, match=r"a\.json: database\['x'\]: annotations\[1\]: "):
+        read_annotations(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [[], {}, {"database": {"x": {}}}, {"database": {"x": 1}}, {"database": {"x": {"subset": "s", "annotations": {}}}}],
 )
 def test_broken_annotations_are_named(tmp_path, document):
     write_json(tmp_path / "a.json", document)

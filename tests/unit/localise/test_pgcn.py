@@ -26,7 +26,15 @@ from tsp.localise.output import Raw
 from tsp.localise.pgcn import Config, Pgcn, PgcnTask, activity_loss, completeness_loss, outputs, regression_loss
 from tsp.localise.pgcn_config import PgcnTrainer
 from tsp.localise.pgcn_data import Neighbourhoods, read_source, split, trainables
-from tsp.localise.pgcn_output import Outputs, fuse_streams, hard_nms, read_outputs, refined, write_outputs
+from tsp.localise.pgcn_output import (
+    Outputs,
+    fuse_streams,
+    hard_nms,
+    read_outputs,
+    refined,
+    refined_proposals,
+    write_outputs,
+)
 from tsp.localise.proposal_lists import Clock
 from tsp.localise.proposal_types import target_statistics
 from tsp.localise.windows import Windows
@@ -119,7 +127,7 @@ def post_process(data, raw, config=SMALL, labels=None):
     return read_predictions(output)
 
 
-@pytest.mark.parametrize("name", ["train", "infer", "post_process"])
+@pytest.mark.parametrize("name", ["train", "infer", "post_process", "propose"])
 def test_the_module_offers_what_the_contract_says(name):
     ours = inspect.signature(getattr(pgcn, name)).parameters
     stated = [p for p in inspect.signature(getattr(Refiner, name)).parameters.values() if p.name != "self"]
@@ -323,6 +331,24 @@ def test_suppression_before_or_after_refinement():
         found[order] = video.segments[video.classes == 0].round(3).tolist()
     assert found["before"] == [[0.1, 0.2], [0.6, 0.7]]
     assert found["after"] == [[0.1, 0.2], [0.83, 0.92], [0.6, 0.7]]
+
+
+def test_a_proposal_is_proposed_once_by_its_best_class():
+    found = refined_proposals(replace(SMALL, nms_threshold=None), one_video([1.0, 0.0, 0.0]))
+    # The third is as good in either class; the first has moved by its length.
+    assert found.segments.round(3).tolist() == [[0.2, 0.3], [0.11, 0.2], [0.6, 0.7]]
+    np.testing.assert_allclose(found.scores, [0.8, 0.7, 0.1])
+    assert len(refined_proposals(SMALL, one_video([0.0, 0.0, 0.0])).scores) == 2
+
+
+def test_proposals_have_no_labels(data, tmp_path):
+    infer(data, tmp_path / "raw.h5")
+    files = {"raw": tmp_path / "raw.h5", "annotations": data / "annotations.json", "subset": "validation"}
+    pgcn.propose(SMALL, **files, output=tmp_path / "p.json")
+    found = read_predictions(tmp_path / "p.json")
+    assert sorted(found) == ["11", "2", "5", "8"]
+    assert not any("label" in entry for entries in found.values() for entry in entries)
+    assert all(0 < len(entries) <= 60 for entries in found.values())
 
 
 def test_number_of_pairs_and_no_suppression():

@@ -13,7 +13,9 @@ RUNS = {"tac": "TAC", "tsp": "TSP", "no": "never run"}
 
 def content(value, classes=("a", "b", "c")):
     per_class = {c: {"average_AP": value + n / 10} for n, c in enumerate(classes)}
-    return {"mAP": {"0.50": value + 0.1, "0.75": value}, "average_mAP": value, "per_class": per_class}
+    proposals = {"curve": [[1, value / 2], [2, value]]}
+    scores = {"mAP": {"0.50": value + 0.1, "0.75": value}, "average_mAP": value}
+    return {**scores, "per_class": per_class, "proposals": proposals}
 
 
 SCORES = {
@@ -44,23 +46,11 @@ def test_map_curves(tmp_path):
     assert data.tiou.unique().tolist() == [0.5, 0.75]
 
 
-def proposals(recall, area):
-    curve = {"proposals_per_video": [1.0, 50.0, 100.0], "average_recall": recall}
-    return {**content(0.3), "AUC": area, "proposals": {"curve": curve}}
-
-
 def test_recall_curves(tmp_path):
-    scores = {
-        ("e", "tac", 0): proposals([0.1, 0.5, 0.6], 45.0),
-        ("e", "tac", 1): proposals([0.2, 0.5, 0.7], 47.0),
-        ("e", "tsp", 0): content(0.3),
-    }
-    figures.recall_curves(scores, RUNS, tmp_path / "a.png", experiment="e")
+    figures.recall_curves(SCORES, RUNS, tmp_path / "a.png", experiment="e")
     data = drawn(tmp_path / "a.png")
-    assert data[data.seed == 1].average_recall.tolist() == pytest.approx([20, 50, 70])
-    assert set(data.run) == {"tac"}
-    with pytest.raises(TspError, match="nothing to draw"):
-        figures.recall_curves(SCORES, RUNS, tmp_path / "b.png", experiment="e")
+    assert data[(data.run == "tsp")].average_recall.tolist() == pytest.approx([17.5, 35])
+    assert data.proposals_per_video.unique().tolist() == [1, 2]
 
 
 def test_class_bars(tmp_path):
@@ -69,7 +59,7 @@ def test_class_bars(tmp_path):
     assert data[data.run == "tac"].average_AP.tolist() == pytest.approx([31, 41, 51])
 
 
-@pytest.mark.parametrize("draw", [figures.seed_dots, figures.map_curves, figures.class_bars])
+@pytest.mark.parametrize("draw", [figures.seed_dots, figures.map_curves, figures.recall_curves, figures.class_bars])
 def test_no_results_are_told(tmp_path, draw):
     with pytest.raises(TspError, match="nothing to draw"):
         draw(SCORES, RUNS, tmp_path / "a.png", experiment="other")

@@ -137,13 +137,3 @@ def test_costs_add_up_by_rule(tmp_path):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
-
-
-def test_films_are_embedded(tmp_path, page):
-    (tmp_path / "o.mp4").write_bytes(b"film")
-    html = page(pictures=[Picture(path=tmp_path / "o.mp4", title="One <video>", caption="c")])
-    assert 'src="data:video/mp4;base64,ZmlsbQ=="' in html
-    assert "One &lt;video&gt;" in html
-    balance = Balance()
-    balance.feed(html)
-    assert balance.open == balance.faults == []

@@ -1,0 +1,16 @@
+"""Detection mAP, and average recall of the proposals, by the ActivityNet protocols."""
+
+from tsp.evaluation import detection, proposals
+from tsp.io.files import write_json
+from tsp.steps import run_step
+
+
+def main(job):
+    truth, subset = job.input.annotations, job.params.subsets["valid"]
+    found = detection.scores_json(detection.detection_map(truth, job.input.predictions, subset, job.params.tious))
+    recall = proposals.scores_json(proposals.proposal_recall(truth, job.input.proposals, subset))
+    write_json(job.output[0], {**found, "proposals": recall})
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)
