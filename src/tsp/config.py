@@ -9,6 +9,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,6 +21,7 @@ from tsp.encoders.config import EncoderConfig
 from tsp.errors import TspError
 from tsp.features.config import ExtractConfig
 from tsp.io.files import atomic, read_json, read_text
+from tsp.localise.config import RefinesConfig
 from tsp.pretrain.config import RunConfig
 from tsp.report.config import TableConfig
 from tsp.resolve import resolve
@@ -54,14 +56,22 @@ class ExperimentConfig:
     """Entry of `datasets:`."""
     stride: int = 16
     """Frames at 15 fps between the features that the method reads."""
-    labels: str
-    """Video-level classes: a run whose action head scores the videos, or a file of class scores."""
+    labels: str | None = None
+    """Video-level classes: a run whose action head scores the videos, or a file of class scores; null only where a
+    method that refines proposals knows classes itself."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """One training per seed."""
     sweep: dict[str, list[Any]] = field(default_factory=dict)
     """Options of post-processing and the values to try, for `.../seed<k>/sweep.csv`; no table needs them."""
+    refines: RefinesConfig | None = None
+    """Proposals that the method refines (`tsp.localise.method.Refiner`)."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Fields of the method's Config that differ from its defaults."""
+
+    def __post_init__(self) -> None:
+        """Only P-GCN and its like have classes of their own."""
+        if self.labels is None and self.refines is None:
+            raise ValueError("labels: this key is required")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,15 +227,30 @@ def resolve_experiment(name: str, entry: Mapping[str, Any]) -> ResolvedExperimen
     """Import the method of an experiment, check its settings and fill in their defaults."""
     experiment = build(ExperimentConfig, entry, f"experiments.{name}")
     module = resolve(experiment.method)
+    if (experiment.refines is not None) != ("proposals" in signature(module.infer).parameters):
+        wants = "refines no proposals" if experiment.refines else "refines proposals: say of which experiment or files"
+        raise TspError(f"experiments.{name}.refines: {experiment.method} {wants}")
     settings = asdict(build(module.Config, experiment.settings, f"experiments.{name}.settings"))
     return ResolvedExperiment(name=name, experiment=replace(experiment, settings=settings))
 
 
-def read_experiment(path: str | Path) -> tuple[Any, Any]:
-    """The method's module and its Config, from a resolved experiment."""
+def read_experiment(path: str | Path, changes: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+    """The method's module and its Config, from a resolved experiment.
+
+    Args:
+        path: its config.yaml.
+        changes: options of post-processing to have otherwise.
+
+    Raises:
+        TspError: `changes` names another option.
+    """
     experiment = read_config(path, ResolvedExperiment).experiment
     module = resolve(experiment.method)
-    return module, build(module.Config, experiment.settings, str(path))
+    wrong = [name for name in changes or {} if name not in module.POST_PROCESS]
+    if wrong:
+        allowed = ", ".join(module.POST_PROCESS)
+        raise TspError(f"refines.settings: {wrong[0]!r} is no option of post-processing; allowed: {allowed}")
+    return module, build(module.Config, merge(experiment.settings, changes or {}), str(path))
 
 
 def schema() -> dict[str, Any]:
@@ -355,8 +380,13 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
     for name, experiment in s.experiments.items():
         at = ("experiments", name)
         check((*at, "dataset"), experiment.dataset, s.datasets, "data set")
-        if not Path(experiment.labels).suffix:
+        if experiment.labels and not Path(experiment.labels).suffix:
             check((*at, "labels"), experiment.labels, s.runs, "run (or file of class scores)")
+        if experiment.refines is not None:
+            own = [n for n, e in s.experiments.items() if e.dataset == experiment.dataset and e.refines is None]
+            kind = f"experiment on {experiment.dataset} that makes proposals"
+            check((*at, "refines"), experiment.refines.experiment, own, kind)
+            check((*at, "refines"), experiment.refines.run, s.runs, "run")
     for name, table in s.tables.items():
         for row in table.rows:
             check(("tables", name, "rows"), row.run, s.runs, "run")

@@ -131,6 +131,11 @@ def _is_string(statement: ast.stmt) -> bool:
     )
 
 
+def optional_path(value: Any) -> Path | None:
+    """The path of an input that a rule may leave empty."""
+    return Path(value) if value else None
+
+
 def workers_of(job: Any) -> int:
     """Loader processes of a step: its threads but one; with a single thread the step loads by itself."""
     return max(0, int(job.threads) - 1)

@@ -31,14 +31,14 @@ class Inputs:
         config: resolved experiment, `results/experiments/<experiment>/config.yaml`.
         raw: its raw.h5.
         annotations: canonical annotations.
-        labels: video-level class scores.
+        labels: video-level class scores; None: the method has its own classes.
         subset: the annotation's own name of the measured subset.
     """
 
     config: Path
     raw: Path
     annotations: Path
-    labels: Path
+    labels: Path | None
     subset: str
 
 
@@ -77,6 +77,8 @@ def sweep(inputs: Inputs, grid: Mapping[str, Sequence[Any]], tious: Sequence[flo
     experiment = read_config(inputs.config, ResolvedExperiment).experiment
     method = resolve(experiment.method)
     _check(grid, getattr(method, "POST_PROCESS", ()), experiment.method)
+    if inputs.labels is None and experiment.labels is not None:
+        raise TspError(f"{experiment.method}: needs video-level class scores: --labels")
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     configs = [_with(method.Config, experiment.settings, chosen) for chosen in combinations]
     rows = []

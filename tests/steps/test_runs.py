@@ -9,7 +9,10 @@ from unit.localise.make import METHODS, infer, make_set, train
 
 from tsp.config import ResolvedRun, read_config, read_experiment, write_config
 from tsp.errors import TspError
+from tsp.io.annotations import write_annotations
 from tsp.io.features import FeatureFile, feature_writer
+from tsp.io.predictions import write_predictions
+from tsp.types import Segment, Video
 
 FACTS = {"stride": 16, "fps": 15, "clip_length": 16, "encoder": "x", "weights_sha256": "0"}
 RUN = {
@@ -44,6 +47,43 @@ def test_resolve_experiment(step, tmp_path):
     method, config = read_experiment(output)
     assert method.__name__ == "tsp.localise.gtad"
     assert config.length == 48
+
+
+@pytest.mark.parametrize(
+    ("method", "refines", "said"),
+    [
+        ("tsp.localise.pgcn", None, "refines: tsp.localise.pgcn refines proposals: say of which"),
+        ("tsp.localise.gtad", {"experiment": "b"}, "refines: tsp.localise.gtad refines no proposals"),
+    ],
+)
+def test_resolve_experiment_refuses_proposals_that_no_one_refines(step, tmp_path, method, refines, said):
+    entry = {"method": method, "dataset": "d", "labels": "mine"} | ({"refines": refines} if refines else {})
+    with pytest.raises(TspError, match=said):
+        step("resolve_experiment", output=[tmp_path / "c.yaml"], params={"entry": entry}, wildcards={"experiment": "g"})
+
+
+def test_changes_of_a_source_are_of_post_processing_alone(step, tmp_path):
+    entry = {"method": "tsp.localise.bmn", "dataset": "d", "labels": "mine"}
+    output = tmp_path / "c.yaml"
+    step("resolve_experiment", output=[output], params={"entry": entry}, wildcards={"experiment": "b"})
+    assert read_experiment(output, {"candidates": "peaks"})[1].candidates == "peaks"
+    with pytest.raises(TspError, match=r"refines\.settings: 'length' is no option of post-processing"):
+        read_experiment(output, {"length": 50})
+
+
+def test_proposals_of_a_file_are_listed(step, tmp_path):
+    action = Segment(start_s=2.0, end_s=4.0, label="a")
+    video = Video(name="v", filename="v.mp4", subset="training", duration_s=10.0, segments=(action,))
+    write_annotations(tmp_path / "annotations.json", [video])
+    write_predictions(tmp_path / "p.json", {"v": [{"segment": [2.0, 4.5], "score": 0.5}]}, version="x")
+    step(
+        "list_predictions",
+        input={"predictions": tmp_path / "p.json", "annotations": tmp_path / "annotations.json", "metadata": []},
+        output=[tmp_path / "list.txt"],
+        params={"subset": "training", "keep": 10},
+    )
+    lines = (tmp_path / "list.txt").read_text().splitlines()
+    assert lines == ["# 0", "v", "10.0", "30.0", "1", "1 60 120", "1", "1 0.8000 0.8000 60 135"]
 
 
 def test_merge_features_and_gvf(step, tmp_path):

@@ -40,7 +40,7 @@ def test_shipped_configuration_has_no_fault(preset):
     assert (
         settings.build.tables
         == {
-            "demo": ["miniature", "miniature_proposals"],
+            "demo": ["miniature", "miniature_proposals", "miniature_refined"],
             "paper": ["tal_activitynet", "proposals_activitynet"],
         }[preset]
     )
@@ -66,6 +66,19 @@ FAULTS = [
     (("datasets", "synthetic", "videos"), "/no/such", ["config.yaml", "datasets.synthetic.videos", "no such folder"]),
     (("datasets", "synthetic", "standardise", "crff"), 3, ["datasets.synthetic.standardise", "crff", "allowed", "crf"]),
     (("experiments", "gtad_synthetic", "labels"), "mini_x", ["experiments.yaml", "is no run", "mini_tac"]),
+    (("experiments", "gtad_synthetic", "labels"), None, ["experiments.yaml", "labels: this key is required"]),
+    (
+        ("experiments", "pgcn_synthetic", "refines", "experiment"),
+        "bmn_synthetik",
+        ["experiments.yaml", "no experiment on synthetic that makes proposals", "did you mean 'bmn_synthetic'"],
+    ),
+    (("experiments", "pgcn_synthetic", "refines", "run"), "mini", ["'mini' is no run"]),
+    (("experiments", "pgcn_synthetic", "refines", "train"), "a.txt", ["either `experiment`, or `train` and `valid`"]),
+    (
+        ("experiments", "pgcn_synthetic", "refines"),
+        {"train": "a.txt", "valid": "b.json"},
+        ["expected two of .txt or .json"],
+    ),
     (("download", "rate_limit"), "2X", ["download", "'2X'", "500K"]),
     (
         ("tables", "miniature", "rows"),

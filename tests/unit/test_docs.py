@@ -34,8 +34,9 @@ def test_commands_have_the_options_that_are_named(repository, capsys):
     known = commands(_parser())
     for page in pages(repository):
         for found in COMMAND.findall(page.read_text()):
-            text = (found[0] or found[1]).split(" #")[0].replace("|", " ").replace("…", "").replace("\\", "")
-            words = shlex.split(text)
+            # Behind ` -- ` stand arguments of Snakemake.
+            text = (found[0] or found[1]).split(" #")[0].split(" -- ")[0]
+            words = shlex.split(re.sub(r"[|…\\]", " ", text))
             name = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in known), None)
             assert name, f"{page.name}: tsp {text}"
             options = {word.split("=")[0].strip("[]") for word in words if word.strip("[").startswith("--")} - {"--"}

@@ -85,4 +85,5 @@ def test_a_changed_run_reruns_its_jobs_only(snakemake, undisturbed, tmp_path):
     assert extracted
     assert all("results/features/mini_tac/" in line for line in extracted)
     localised = [line for line in lines if "output: results/experiments/" in line and "weights.safetensors" in line]
-    assert len(localised) == 1
+    assert all("/mini_tac/seed0/" in line for line in localised)
+    assert len(localised) == 3  # G-TAD, BMN, P-GCN

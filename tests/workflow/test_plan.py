@@ -29,8 +29,9 @@ def test_demo_goes_from_videos_to_the_report(snakemake, tmp_path):
     ]
     stages += ["merge_features", "train_localiser", "infer_localiser", "post_process", "evaluate", "table"]
     assert set(stages) <= set(jobs)
-    # Two methods on two kinds of features with three seeds each.
-    assert jobs["train_localiser"] == jobs["evaluate"] == 12
+    # Two methods on two kinds of features with three seeds each, and one that refines the proposals of a seed.
+    assert (jobs["train_localiser"], jobs["train_refiner"], jobs["evaluate"]) == (12, 6, 18)
+    assert (jobs["infer_training_subset"], jobs["list_candidates"]) == (2, 4)
 
 
 def test_paper_needs_the_annotations_and_nothing_else(snakemake, tmp_path):
@@ -96,11 +97,16 @@ def test_released_features_need_no_video(snakemake, tmp_path):
     assert jobs["train_localiser"] == 3
 
 
-def test_thumos14_is_cut_into_windows_from_dense_features(snakemake, tmp_path):
+@pytest.fixture
+def thumos14(tmp_path):
+    """Annotations in their place."""
     for name in ("val", "test"):
         path = tmp_path / f"data/thumos14/{name}_Annotation.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("video,type,start,end\n")
+
+
+def test_thumos14_is_cut_into_windows_from_dense_features(snakemake, thumos14, tmp_path):
     overlay = tmp_path / "mine.yaml"
     overlay.write_text("build: {tables: [tal_thumos14]}\n")
     arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
@@ -108,6 +114,33 @@ def test_thumos14_is_cut_into_windows_from_dense_features(snakemake, tmp_path):
     # G-TAD and BMN on TAC and TSP features with three seeds each; both subsets of both features, and for the GVF.
     assert jobs["train_localiser"] == jobs["evaluate"] == 12
     assert jobs["merge_features"] == 6
+
+
+def test_proposals_of_one_experiment_are_refined_for_every_row(snakemake, thumos14, tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("build: {tables: [refined_thumos14]}\n")
+    arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
+    jobs = planned(snakemake(tmp_path, *arguments))
+    # One BMN proposes on both subsets; two ways of pooling, two kinds of features, three seeds refine.
+    assert jobs["train_localiser"] == jobs["infer_localiser"] == jobs["infer_training_subset"] == 1
+    assert jobs["list_candidates"] == 4
+    assert jobs["train_refiner"] == jobs["infer_refiner"] == 12
+    assert "video_scores" not in jobs
+
+
+@pytest.mark.parametrize("kind", ["txt", "json"])
+def test_given_proposals_need_no_other_experiment(snakemake, thumos14, tmp_path, kind):
+    for side in ("train", "valid"):
+        (tmp_path / f"{side}.{kind}").touch()
+    overlay = tmp_path / "mine.yaml"
+    refines = f"{{experiment: null, run: null, settings: {{}}, train: train.{kind}, valid: valid.{kind}}}"
+    entry = f"experiments: {{pgcn_thumos14_released: {{refines: {refines}}}}}"
+    overlay.write_text(f"build: {{tables: [refined_thumos14_released]}}\n{entry}\n")
+    arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
+    jobs = planned(snakemake(tmp_path, *arguments))
+    assert jobs["train_refiner"] == 3
+    assert "train_localiser" not in jobs
+    assert jobs.get("list_predictions", 0) == (2 if kind == "json" else 0)
 
 
 def test_sweep_of_one_training_is_a_target(snakemake, tmp_path):

@@ -13,7 +13,7 @@ def main(job):
         weights=Path(job.input.weights),
         features=Path(job.input.features),
         annotations=Path(job.input.annotations),
-        subset=job.params.subsets["valid"],
+        subset=job.params.subset,
         output=Path(job.output[0]),
     )
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from tsp.config import read_experiment
-from tsp.steps import run_step
+from tsp.steps import optional_path, run_step
 
 
 def main(job):
     method, config = read_experiment(job.input.config)
     files = {"raw": Path(job.input.raw), "annotations": Path(job.input.annotations)}
     subset = job.params.subsets["valid"]
-    labels = Path(job.input.labels)
+    labels = optional_path(job.input.get("labels"))
     method.post_process(config, **files, subset=subset, labels=labels, output=Path(job.output.predictions))
     method.propose(config, **files, subset=subset, output=Path(job.output.proposals))
 

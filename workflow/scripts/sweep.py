@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tsp.steps import run_step
+from tsp.steps import optional_path, run_step
 from tsp.sweep import Inputs, sweep, write_sweep
 
 
@@ -11,7 +11,7 @@ def main(job):
         config=Path(job.input.config),
         raw=Path(job.input.raw),
         annotations=Path(job.input.annotations),
-        labels=Path(job.input.labels),
+        labels=optional_path(job.input.get("labels")),
         subset=job.params.subsets["valid"],
     )
     found = sweep(inputs, job.params.grid, job.params.tious)

@@ -28,7 +28,7 @@ def add_sweep(commands: argparse._SubParsersAction) -> None:  # type: ignore[typ
     )
     command.add_argument("--raw", type=Path, required=True, help="raw.h5 of a training")
     command.add_argument("--annotations", type=Path, required=True, help="canonical annotations")
-    command.add_argument("--labels", type=Path, required=True, help="video-level class scores")
+    command.add_argument("--labels", type=Path, help="video-level class scores, unless the method knows classes")
     command.add_argument("--subset", required=True, help="the annotations' own name of the subset, such as validation")
     command.add_argument("--config", type=Path, help="resolved experiment (default: config.yaml two folders up)")
     command.add_argument(

@@ -55,3 +55,51 @@ class Method(Protocol):
 
     def propose(self, config: Any, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
         """Turn raw predictions into proposals without labels (proposals.json)."""
+
+
+class Refiner(Protocol):
+    """A method that refines the proposals of another one, which it is given as lists (`localise.proposal_lists`)."""
+
+    Config: type[Any]
+    """Frozen dataclass of all options, published defaults."""
+    POST_PROCESS: Sequence[str]
+    """Its fields that raw predictions do not depend on, for `tsp sweep`."""
+
+    def train(
+        self,
+        config: Any,
+        *,
+        train_features: Path,
+        valid_features: Path,
+        train_proposals: Path,
+        valid_proposals: Path,
+        annotations: Path,
+        subsets: dict[str, str],
+        seed: int,
+        weights: Path,
+        work: Path,
+        device: str | None = None,
+    ) -> None:
+        """As `Method.train`, with the proposals of both subsets."""
+
+    def infer(
+        self,
+        config: Any,
+        *,
+        weights: Path,
+        features: Path,
+        proposals: Path,
+        annotations: Path,
+        subset: str,
+        output: Path,
+        device: str | None = None,
+    ) -> None:
+        """As `Method.infer`, with the proposals of `subset`."""
+
+    def post_process(
+        self, config: Any, *, raw: Path, annotations: Path, subset: str, labels: Path | None, output: Path
+    ) -> None:
+        """As `Method.post_process`; `labels` None: the method's own classes."""
+
+    def propose(self, config: Any, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
+        """As `Method.propose`."""

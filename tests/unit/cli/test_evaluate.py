@@ -180,7 +180,7 @@ def replaced(value, path, other):
 
 
 @pytest.mark.parametrize("task", ["detection", "proposals", "classification", "captions", "errors"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_odd_files_are_measured_or_told_in_one_line(files, capsys, monkeypatch, task, data):
     monkeypatch.setattr("tsp.evaluation.captions.Meteor", Shares)

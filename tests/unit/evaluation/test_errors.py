@@ -36,7 +36,7 @@ def analysed(truth, found, tious=TIOUS, **options):
     return analyse(characterise(ground_truth(truth), BUCKETS["activitynet"]), predictions(found), tious, **options)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(instances, rows)
 def test_equals_the_row_by_row_protocol(truth, found):
     norm, result = len(truth) / 2, analysed(truth, found, joint=False)
@@ -56,7 +56,7 @@ def test_equals_the_row_by_row_protocol(truth, found):
             assert bucket["average_mAP_N"] is missed["missed"] is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(instances, rows)
 def test_kinds_equal_the_row_by_row_protocol(truth, found):
     """With at most ten predictions for each instance none is cut off."""

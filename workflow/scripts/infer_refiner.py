@@ -1,0 +1,23 @@
+"""Raw predictions of every listed video."""
+
+from pathlib import Path
+
+from tsp.config import read_experiment
+from tsp.steps import run_step
+
+
+def main(job):
+    method, config = read_experiment(job.input.config)
+    method.infer(
+        config,
+        weights=Path(job.input.weights),
+        features=Path(job.input.features),
+        proposals=Path(job.input.proposals),
+        annotations=Path(job.input.annotations),
+        subset=job.params.subset,
+        output=Path(job.output[0]),
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)

@@ -1,0 +1,27 @@
+"""A list of the proposals that an experiment makes on one subset."""
+
+from pathlib import Path
+
+from tsp.config import read_experiment
+from tsp.localise.candidates import from_raw, write_proposals
+from tsp.localise.output import Raw
+from tsp.steps import optional_path, run_step
+
+
+def main(job):
+    method, config = read_experiment(job.input.config, job.params.settings)
+    annotations, subset = Path(job.input.annotations), job.params.subset
+    found, facts = from_raw(method, config, Raw(path=Path(job.input.raw), annotations=annotations, subset=subset))
+    write_proposals(
+        found,
+        annotations=annotations,
+        subset=subset,
+        metadata=optional_path(job.input.get("metadata")),
+        keep=job.params.keep,
+        output=Path(job.output[0]),
+        facts=facts,
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)

@@ -1,0 +1,26 @@
+"""Train a method that refines proposals on one kind of features with one seed."""
+
+from pathlib import Path
+
+from tsp.config import read_experiment
+from tsp.steps import run_step
+
+
+def main(job):
+    method, config = read_experiment(job.input.config)
+    method.train(
+        config,
+        train_features=Path(job.input.train),
+        valid_features=Path(job.input.valid),
+        train_proposals=Path(job.input.train_proposals),
+        valid_proposals=Path(job.input.valid_proposals),
+        annotations=Path(job.input.annotations),
+        subsets=job.params.subsets,
+        seed=int(job.wildcards.seed),
+        weights=Path(job.output.weights),
+        work=Path(job.params.work),
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)
