@@ -3,6 +3,7 @@
 snakemake --cores all                          the embedded miniature (preset demo): its table and report
 snakemake --cores all --config preset=paper    ActivityNet v1.3 and THUMOS14 as in the paper
 snakemake --cores all ablations                the tables of the ablations
+snakemake --cores all captions                 the tables of dense captioning
 snakemake -n table_NAME                        what one table would run (likewise run_NAME, or any file)
 """
 
@@ -33,10 +34,12 @@ if config.get("preset") == "demo":
 
 
 include: "rules/common.smk"
+include: "rules/common_captions.smk"
 include: "rules/data.smk"
 include: "rules/pretrain.smk"
 include: "rules/features.smk"
 include: "rules/localise.smk"
+include: "rules/caption.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
@@ -67,6 +70,12 @@ rule ablations:
     """The tables of the ablations."""
     input:
         [f"results/tables/{table}.md" for table in SETTINGS.build.ablations],
+
+
+rule captions:
+    """The tables of dense captioning; scores need Java."""
+    input:
+        [f"results/tables/{table}.md" for table in SETTINGS.build.captions],
 
 
 # `snakemake table_NAME` makes one table, `snakemake run_NAME` the weights of one run.

@@ -4,7 +4,7 @@ import re
 from dataclasses import asdict
 
 from tsp.config import ROOT as REPOSITORY
-from tsp.config import check_settings, labels_of, run_entry
+from tsp.config import check_settings, labels_of, resolve_captions, run_entry
 from tsp.errors import TspError
 from tsp.steps import code_version
 
@@ -306,12 +306,14 @@ def table_cells(table):
     """(experiment, run, seed) of everything that a table shows."""
     entry = SETTINGS.tables[table]
     used = dict.fromkeys(c.experiment for c in entry.columns)
-    return [(e, row.run, seed) for e in used for row in entry.rows for seed in SETTINGS.experiments[e].seeds]
+    known = {**SETTINGS.experiments, **SETTINGS.captions}
+    return [(e, row.run, seed) for e in used for row in entry.rows for seed in known[e].seeds]
 
 
 def cell_path(cell, name):
     experiment, run, seed = cell
-    return f"results/experiments/{experiment}/{run}/seed{seed}/{name}"
+    folder = "captions" if experiment in SETTINGS.captions else "experiments"
+    return f"results/{folder}/{experiment}/{run}/seed{seed}/{name}"
 
 
 def table_scores(wildcards):

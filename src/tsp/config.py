@@ -8,94 +8,31 @@ import contextlib
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from tsp.caption.config import CaptioningConfig
+from tsp.caption.config import Config as CaptionConfig
 from tsp.datasets.config import DatasetConfig
 from tsp.encoders.config import EncoderConfig
 from tsp.errors import TspError
-from tsp.features.config import ExtractConfig
 from tsp.io.files import atomic, read_json, read_text
-from tsp.localise.config import RefinesConfig
 from tsp.pretrain.config import RunConfig
 from tsp.report.config import TableConfig
 from tsp.resolve import resolve
-from tsp.video.config import DownloadConfig, StandardiseConfig
+from tsp.settings import ExperimentConfig, Settings
+from tsp.video.config import StandardiseConfig
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 # The safe loader in C where PyYAML was built with it: ten times faster on files read at every start.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FILES = ("config.yaml", "runs.yaml", "experiments.yaml", "tables.yaml")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildConfig:
-    """What `snakemake` makes when no target is named."""
-
-    tables: list[str] = field(default_factory=list)
-    """Names of `tables:` entries."""
-    ablations: list[str] = field(default_factory=list)
-    """Names of `tables:` entries that the target `ablations` makes."""
-    features: list[str] = field(default_factory=list)
-    """Feature files without a table: `<run>/stride<n>/<dataset>-<subset>`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExperimentConfig:
-    """A downstream method on one data set; `runs` of a table say on which features."""
-
-    method: str
-    """Module with Config, train, infer, post_process and propose (`tsp.localise.method`)."""
-    dataset: str
-    """Entry of `datasets:`."""
-    stride: int = 16
-    """Frames at 15 fps between the features that the method reads."""
-    labels: str | None = None
-    """Video-level classes: a run whose action head scores the videos, or a file of class scores; null only where a
-    method that refines proposals knows classes itself."""
-    seeds: list[int] = field(default_factory=lambda: [0])
-    """One training per seed."""
-    sweep: dict[str, list[Any]] = field(default_factory=dict)
-    """Options of post-processing and the values to try, for `.../seed<k>/sweep.csv`; no table needs them."""
-    refines: RefinesConfig | None = None
-    """Proposals that the method refines (`tsp.localise.method.Refiner`)."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Fields of the method's Config that differ from its defaults."""
-
-    def __post_init__(self) -> None:
-        """Only P-GCN and its like have classes of their own."""
-        if self.labels is None and self.refines is None:
-            raise ValueError("labels: this key is required")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The whole configuration, checked."""
-
-    preset: Literal["demo", "paper"] = "demo"
-    """`demo`: the embedded miniature (adds config/demo.yaml); `paper`: ActivityNet and THUMOS14."""
-    build: BuildConfig
-    """Targets of `all`."""
-    datasets: dict[str, DatasetConfig]
-    """Data sets by name."""
-    encoders: dict[str, EncoderConfig]
-    """Encoders by name."""
-    download: DownloadConfig = field(default_factory=DownloadConfig)
-    """How raw videos are fetched."""
-    extract: ExtractConfig = field(default_factory=ExtractConfig)
-    """How features are extracted."""
-    runs: dict[str, RunConfig]
-    """Pretraining runs by name, bases filled in."""
-    experiments: dict[str, ExperimentConfig]
-    """Downstream experiments by name."""
-    tables: dict[str, TableConfig]
-    """Tables by name."""
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -253,6 +190,22 @@ def read_experiment(path: str | Path, changes: Mapping[str, Any] | None = None) 
     return module, build(module.Config, merge(experiment.settings, changes or {}), str(path))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ResolvedCaptions:
+    """`results/captions/<name>/config.yaml`."""
+
+    name: str
+    """The entry of `captions:`."""
+    config: CaptionConfig
+    """Both networks, defaults included."""
+
+
+def resolve_captions(name: str, entry: Mapping[str, Any]) -> ResolvedCaptions:
+    """Check an entry of `captions:` and fill in the defaults of its settings."""
+    settings = build(CaptioningConfig, entry, f"captions.{name}").settings
+    return ResolvedCaptions(name=name, config=build(CaptionConfig, settings, f"captions.{name}.settings"))
+
+
 def schema() -> dict[str, Any]:
     """JSON schema of Settings with the docstring of each field as description."""
     document = _adapter(Settings).json_schema()
@@ -391,17 +344,29 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
         for row in table.rows:
             check(("tables", name, "rows"), row.run, s.runs, "run")
         for column in table.columns:
-            check(("tables", name, "columns"), column.experiment, s.experiments, "experiment")
+            check(("tables", name, "columns"), column.experiment, {**s.experiments, **s.captions}, "experiment")
         faults += [(("tables", name, "rows"), f"tables.{name}.rows: {text}") for text in _unreleased(s, table)]
-    for key in ("tables", "ablations"):
+    for name, captioning in s.captions.items():
+        check(("captions", name, "dataset"), captioning.dataset, s.datasets, "data set")
+        if name in s.experiments:
+            faults.append((("captions", name), f"captions.{name}: there is an experiment of that name"))
+        try:
+            build(CaptionConfig, captioning.settings, f"captions.{name}.settings")
+        except TspError as error:
+            faults += [(("captions", name, "settings"), line) for line in str(error).split("\n")]
+    captioned = {name for name, t in s.tables.items() if any(c.experiment in s.captions for c in t.columns)}
+    for key in ("tables", "ablations", "captions"):
+        # Tables of captions have no detections to draw, so they stand beside the report.
+        allowed = captioned if key == "captions" else s.tables.keys() - captioned
         for table_name in getattr(s.build, key):
-            check(("build", key), table_name, s.tables, "table")
+            check(("build", key), table_name, allowed, "table of captions" if key == "captions" else "table")
     return faults
 
 
 def _unreleased(s: Settings, table: TableConfig) -> list[str]:
     """Features that a table needs of runs that only have what was released."""
-    experiments = [s.experiments[c.experiment] for c in table.columns if c.experiment in s.experiments]
+    known: dict[str, ExperimentConfig | CaptioningConfig] = {**s.experiments, **s.captions}
+    experiments = [known[c.experiment] for c in table.columns if c.experiment in known]
     needed = {
         f"stride{e.stride}/{e.dataset}-{subset}": None
         for e in experiments

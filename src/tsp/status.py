@@ -15,7 +15,7 @@ from tsp.steps import code_version
 
 RULE = re.compile(r"^(?:local)?(?:rule|checkpoint) (\S+):$")
 # Rules that only name targets.
-TARGETS = re.compile(r"^(all|features|tables|ablations|report|check|demo|(table|run)_.*)$")
+TARGETS = re.compile(r"^(all|features|tables|ablations|captions|report|check|demo|(table|run)_.*)$")
 STALE = ("Params have changed", "Code has changed", "Software environment", "Set of input files has changed")
 
 

@@ -11,6 +11,7 @@ LAYERS = [
     ["training"],
     ["pretrain", "features", "localise", "caption"],
     ["report"],
+    ["settings"],
     ["config"],
     ["steps", "predict", "sweep"],
     ["status"],
@@ -53,7 +54,9 @@ def faults(repository):
             if words[0] == "snakemake":
                 yield f"{path}: the library knows nothing of Snakemake"
             torch = name in TORCH or words[0] in ("torch", "torchvision")
-            if torch and (area in TORCH_FREE or parts[-1] == "config" or area in ("config", "steps", "cli")):
+            if torch and (
+                area in TORCH_FREE or parts[-1] == "config" or area in ("settings", "config", "steps", "cli")
+            ):
                 yield f"{path}: imports {name}; this part is torch-free"
 
 

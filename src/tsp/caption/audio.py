@@ -160,7 +160,7 @@ def statistics(patches: Floats) -> NDArray[np.float32]:
     return np.concatenate([patches.mean(axis=1), patches.std(axis=1)], axis=1).astype(np.float32)
 
 
-def _network(kind: str, weights: Path | None, device: str | None) -> Callable[[Floats], NDArray[np.float32]]:
+def _network(kind: str, weights: str | Path | None, device: str | None) -> Callable[[Floats], NDArray[np.float32]]:
     if kind == "statistics":
         return statistics
     if weights is None:
@@ -185,7 +185,7 @@ def extract_sound(
     output: Path,
     *,
     kind: str,
-    weights: Path | None,
+    weights: str | Path | None,
     shard: int,
     shards: int,
     shard_size: int,

@@ -1,7 +1,7 @@
 """Options of BMT. Defaults: the variant on TSP features; `original()`: the published one on I3D features."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from tsp.pretrain.config import ReleasedFile
 from tsp.training.config import TrainerConfig
@@ -157,6 +157,33 @@ class Config:
     """Trained first, on annotated segments."""
     proposals: ProposalConfig = field(default_factory=ProposalConfig)
     """Trained second, on the captioner's encoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptioningConfig:
+    """Dense captioning of one data set; `runs` of a table say on which features."""
+
+    dataset: str
+    """Entry of `datasets:`."""
+    stride: int = 16
+    """Frames at 15 fps between the picture features."""
+    sound: Literal["vggish", "statistics"] = "vggish"
+    """Sound features: VGGish, or log-mel statistics, a substitute that needs no weights."""
+    train: str
+    """ActivityNet Captions file of the training videos."""
+    references: list[str]
+    """Such files of the validation videos, one or more for the same videos; the first says which are captioned."""
+    available: str | None = None
+    """List of the videos that exist, one a line; the others are neither learnt from nor scored. null: all exist."""
+    seeds: list[int] = field(default_factory=lambda: [0])
+    """One training of both networks per seed."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Fields of `Config` that differ from its defaults."""
+
+    def __post_init__(self) -> None:
+        """Refuse an experiment that nothing is compared with."""
+        if not self.references:
+            raise ValueError("references: state at least one file")
 
 
 def original(config: Config | None = None) -> Config:

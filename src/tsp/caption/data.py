@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tsp.caption.audio import WIDTH
-from tsp.caption.text import PADDING, Event
+from tsp.caption.text import PADDING, Event, read_available, read_events
 from tsp.errors import TspError
 from tsp.io.features import FeatureFile
+from tsp.io.files import sha256
 from tsp.training.seeds import torch_rng
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,64 @@ Floats = NDArray[np.float32]
 # Padded features hold the number of the padding word; the detection heads read them.
 FILL = float(PADDING)
 AUDIO_STEP_S = 0.96
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The files of the videos that are captioned and scored.
+
+    Args:
+        video, audio: feature files, one or more each.
+        references: ActivityNet Captions files of the same videos, each scored by itself; the first says which videos.
+        available: list of the videos that exist, one a line; None: all.
+    """
+
+    video: Sequence[Path]
+    audio: Sequence[Path]
+    references: Sequence[Path]
+    available: Path | None = None
+
+    @classmethod
+    def of(cls, files: Any) -> "Measured":
+        """From the inputs of a step: `valid_video`, `valid_audio`, `references`, `available`, which may be empty."""
+        return cls(
+            video=[Path(files.valid_video)],
+            audio=[Path(files.valid_audio)],
+            references=[Path(path) for path in files.references],
+            available=Path(files.available) if files.available else None,
+        )
+
+    def events(self, number: int = 0) -> list[Event]:
+        """Segments of one reference file, those of available videos."""
+        return read_events(self.references[number], read_available(self.available))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The files that both trainings read.
+
+    Args:
+        video, audio: feature files of the training videos.
+        captions: ActivityNet Captions file of the training videos.
+        valid: those that pick the epoch.
+    """
+
+    video: Sequence[Path]
+    audio: Sequence[Path]
+    captions: Path
+    valid: Measured
+
+    @classmethod
+    def of(cls, files: Any) -> "Sources":
+        """From the inputs of a step: `train_video`, `train_audio`, `captions`, and those of `Measured`."""
+        video, audio = [Path(files.train_video)], [Path(files.train_audio)]
+        return cls(video=video, audio=audio, captions=Path(files.captions), valid=Measured.of(files))
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of every file, by its name."""
+        files = [*self.video, *self.audio, self.captions, *self.valid.video, *self.valid.audio, *self.valid.references]
+        return {str(path): sha256(path) for path in [*files, *filter(None, [self.valid.available])]}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ from torch import Tensor
 from tsp import __version__
 from tsp.caption.captioner import Captioner, decode
 from tsp.caption.config import Config, ProposalConfig
-from tsp.caption.data import Segments, Streams, Whole, read_streams, usable
+from tsp.caption.data import Measured, Segments, Streams, Whole, read_streams, usable
 from tsp.caption.model import load_captioner, load_proposer
 from tsp.caption.proposals import Proposer, select
-from tsp.caption.text import Event, Vocabulary, read_available, read_events
+from tsp.caption.text import Event, Vocabulary
 from tsp.errors import TspError
 from tsp.evaluation.captions import CAPTION_TIOUS, _overlap, _precision_recall
 from tsp.io.captions import CaptionedEvent, Captions, read_captions, write_captions
@@ -69,25 +69,13 @@ def segment_scores(references: Sequence[Captions], found: Captions) -> dict[str,
 
 
 @torch.inference_mode()
-def propose(
-    config: Config,
-    *,
-    weights: Path,
-    video: Sequence[Path],
-    audio: Sequence[Path],
-    references: Path,
-    available: Path | None,
-    output: Path,
-    device: str | None = None,
-) -> None:
-    """Write the proposals of all videos of a reference file, as a submission with empty sentences.
+def propose(config: Config, files: Measured, *, weights: Path, output: Path, device: str | None = None) -> None:
+    """Write the proposals of all videos of the first reference file, as a submission with empty sentences.
 
     Args:
         config: options.
+        files: features, and which videos.
         weights: of the proposal generator.
-        video, audio: feature files.
-        references: which videos, and their durations.
-        available: list of the videos that exist; None: all.
         output: JSON (docs/formats/captions.md).
         device: None: a GPU if there is one.
 
@@ -97,15 +85,11 @@ def propose(
     model, _ = load_proposer(weights, config)
     target = pick_device(device)
     model.to(target)
-    events = read_events(references, read_available(available))
-    streams = read_streams(video, audio, [e.video for e in events], missing=config.missing)
+    events = files.events()
+    streams = _streams(config, files, [e.video for e in events])
     durations = {e.video: e.duration_s for e in events}
-    data = Whole(
-        usable(events, streams, options.silent),
-        streams,
-        audio_length=options.audio_length,
-        video_length=options.video_length,
-    )
+    padding = {"audio_length": options.audio_length, "video_length": options.video_length}
+    data = Whole(usable(events, streams, options.silent), streams, **padding)
     size = options.trainer.batch_size
     found: Captions = {}
     for at in progress(range(0, len(data), size), desc="proposals", unit="batch"):
@@ -119,24 +103,15 @@ def propose(
 
 
 def caption_proposals(
-    config: Config,
-    *,
-    weights: Path,
-    proposals: Path,
-    video: Sequence[Path],
-    audio: Sequence[Path],
-    references: Path,
-    output: Path,
-    device: str | None = None,
+    config: Config, files: Measured, *, weights: Path, proposals: Path, output: Path, device: str | None = None
 ) -> None:
     """Write a sentence for each proposal.
 
     Args:
         config: options.
+        files: features; the first reference file states the durations of the videos.
         weights: of the captioner.
         proposals: submission, its sentences are not looked at.
-        video, audio: feature files.
-        references: durations of the videos.
         output: JSON (docs/formats/captions.md).
         device: None: a GPU if there is one.
 
@@ -145,39 +120,33 @@ def caption_proposals(
 
     Paper: BMT section 4.
     """
-    durations = {e.video: e.duration_s for e in read_events(references)}
+    durations = {e.video: e.duration_s for e in files.events()}
     found = read_captions(proposals)
     unknown = next((name for name in found if name not in durations), None)
     if unknown is not None:
-        raise TspError(f"{proposals}: {unknown!r} is not in {references}, which states the durations")
+        raise TspError(f"{proposals}: {unknown!r} is not in {files.references[0]}, which states the durations")
     flat = [(name, e) for name, events in found.items() for e in events]
     segments = [
         Event(video=name, start_s=e.start_s, end_s=e.end_s, duration_s=durations[name], sentence="") for name, e in flat
     ]
-    streams = read_streams(video, audio, list(found), missing=config.missing)
-    captions = _caption(config, weights, segments, [e.score for _, e in flat], streams, device)
+    captions = _caption(config, files, weights, segments, [e.score for _, e in flat], device)
     _write(output, captions, weights, proposals)
 
 
 def caption_annotated(
-    config: Config,
-    *,
-    weights: Path,
-    video: Sequence[Path],
-    audio: Sequence[Path],
-    references: Path,
-    available: Path | None,
-    output: Path,
-    device: str | None = None,
+    config: Config, files: Measured, number: int, *, weights: Path, output: Path, device: str | None = None
 ) -> None:
-    """Write a sentence for each annotated segment; arguments as `caption_proposals`.
+    """Write a sentence for each annotated segment of one reference file; arguments as `caption_proposals`.
 
     Paper: BMT section 4 (ground-truth segments).
     """
-    events = read_events(references, read_available(available))
-    streams = read_streams(video, audio, [e.video for e in events], missing=config.missing)
-    captions = _caption(config, weights, events, [None] * len(events), streams, device)
-    _write(output, captions, weights, references)
+    events = files.events(number)
+    captions = _caption(config, files, weights, events, [None] * len(events), device)
+    _write(output, captions, weights, files.references[number])
+
+
+def _streams(config: Config, files: Measured, names: Sequence[str]) -> Streams:
+    return read_streams(files.video, files.audio, names, missing=config.missing)
 
 
 def _write(output: Path, captions: Captions, weights: Path, segments: Path) -> None:
@@ -188,13 +157,14 @@ def _write(output: Path, captions: Captions, weights: Path, segments: Path) -> N
 @torch.inference_mode()
 def _caption(
     config: Config,
+    files: Measured,
     weights: Path,
     segments: Sequence[Event],
     scores: Sequence[float | None],
-    streams: Streams,
     device: str | None,
 ) -> Captions:
     """Captions of segments, by video; those of videos without features are left out."""
+    streams = _streams(config, files, [segment.video for segment in segments])
     trained = load_captioner(weights, config)
     target = pick_device(device)
     trained.model.to(target)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from tsp.caption.captioner import Captioner, smoothed_loss
 from tsp.caption.config import CaptionerConfig, Config, ProposalConfig
-from tsp.caption.data import Segments, Streams, Whole, read_streams, usable
+from tsp.caption.data import Segments, Sources, Streams, Whole, read_streams, usable
 from tsp.caption.infer import caption_batch, propose_batch, segment_scores
 from tsp.caption.model import load_captioner, save_captioner, save_proposer
 from tsp.caption.proposals import Proposer, anchors, build_proposer, head_loss, targets
@@ -30,35 +30,6 @@ from tsp.training.seeds import seed_everything
 
 log = logging.getLogger(__name__)
 SELECTION_TIOU = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """The files that both trainings read.
-
-    Args:
-        train_video, train_audio, valid_video, valid_audio: feature files, one or more each.
-        train: ActivityNet Captions file of the training videos.
-        references: such files of the validation videos, each scored by itself.
-        available: list of the videos that exist, one a line; None: all.
-    """
-
-    train_video: Sequence[Path]
-    train_audio: Sequence[Path]
-    valid_video: Sequence[Path]
-    valid_audio: Sequence[Path]
-    train: Path
-    references: Sequence[Path]
-    available: Path | None = None
-
-    @property
-    def hashes(self) -> dict[str, list[str]]:
-        """SHA-256 of every file."""
-        return {
-            name: [sha256(path) for path in (value if isinstance(value, list | tuple) else [value])]
-            for name, value in vars(self).items()
-            if value is not None
-        }
 
 
 class CaptionTask:
@@ -138,7 +109,7 @@ def train_captioner(
     config: Config,
     sources: Sources,
     *,
-    vectors: Path | None,
+    vectors: str | Path | None,
     seed: int,
     weights: Path,
     work: Path,
@@ -163,9 +134,9 @@ def train_captioner(
     options = config.captioner
     if (vectors is None) != (options.vectors is None):
         raise TspError("captioner: the option `vectors` and a file of word vectors belong together")
-    available = read_available(sources.available)
-    events = {"train": [(e, 0) for e in read_events(sources.train, available)]}
-    events["valid"] = [(e, n) for n, path in enumerate(sources.references) for e in read_events(path, available)]
+    valid_files = range(len(sources.valid.references))
+    events = {"train": [(e, 0) for e in _training_events(sources)]}
+    events["valid"] = [(e, n) for n in valid_files for e in sources.valid.events(n)]
     streams = {name: _streams(config, sources, name, [e for e, _ in found]) for name, found in events.items()}
     cut_up = tokeniser(options.tokeniser)
     # The vocabulary is that of all training captions, also of those whose features are missing.
@@ -271,10 +242,8 @@ def train_proposals(
     Paper: BMT section 4.
     """
     options = config.proposals
-    available = read_available(sources.available)
-    everything = read_events(sources.train)
-    train = [e for e in everything if available is None or e.video in available]
-    valid = [read_events(path, available) for path in sources.references]
+    everything, train = read_events(sources.captions), _training_events(sources)
+    valid = [sources.valid.events(n) for n in range(len(sources.valid.references))]
     streams = {
         "train": _streams(config, sources, "train", train),
         "valid": _streams(config, sources, "valid", valid[0]),
@@ -304,6 +273,10 @@ def train_proposals(
     checkpoint.clear(work)
 
 
+def _training_events(sources: Sources) -> list[Event]:
+    return read_events(sources.captions, read_available(sources.valid.available))
+
+
 def _captions(events: Sequence[Event]) -> Captions:
     found: Captions = {}
     for event in events:
@@ -312,8 +285,8 @@ def _captions(events: Sequence[Event]) -> Captions:
 
 
 def _streams(config: Config, sources: Sources, name: str, events: Sequence[Event]) -> Streams:
-    video, audio = getattr(sources, f"{name}_video"), getattr(sources, f"{name}_audio")
-    return read_streams(video, audio, [event.video for event in events], missing=config.missing)
+    files = sources if name == "train" else sources.valid
+    return read_streams(files.video, files.audio, [event.video for event in events], missing=config.missing)
 
 
 def _fingerprint(options: Mapping[str, Any], hashes: Mapping[str, Any]) -> str:

@@ -91,10 +91,9 @@ def test_captioner_learns_what_it_sees(tmp_path, sources):
     config = replace(CONFIG, captioner=replace(CONFIG.captioner, trainer=trainer, dropout=0.0))
     weights = captioner(tmp_path, sources, config)
     annotated = tmp_path / "annotated.json"
-    files = {"video": sources.valid_video, "audio": sources.valid_audio, "references": sources.references[0]}
-    caption_annotated(config, weights=weights, **files, available=None, output=annotated)
+    caption_annotated(config, sources.valid, 0, weights=weights, output=annotated)
     found = read_captions(annotated)
-    truth = read_json(sources.references[0])
+    truth = read_json(sources.valid.references[0])
     assert list(found) == list(truth)
     right = [
         e.sentence == s.rstrip(".").capitalize()
@@ -135,9 +134,9 @@ def test_proposals_take_over_the_encoder_and_keep_it(trained):
 
 
 def test_proposals_and_their_captions(trained, sources, tmp_path):
-    files = {"video": sources.valid_video, "audio": sources.valid_audio, "references": sources.references[0]}
-    propose(CONFIG, weights=trained[1], **files, available=None, output=tmp_path / "p.json")
-    caption_proposals(CONFIG, weights=trained[0], proposals=tmp_path / "p.json", **files, output=tmp_path / "c.json")
+    propose(CONFIG, sources.valid, weights=trained[1], output=tmp_path / "p.json")
+    files = {"proposals": tmp_path / "p.json", "output": tmp_path / "c.json"}
+    caption_proposals(CONFIG, sources.valid, weights=trained[0], **files)
     proposals, captions = read_captions(tmp_path / "p.json"), read_captions(tmp_path / "c.json")
     assert proposals
     for name, events in proposals.items():
@@ -151,9 +150,9 @@ def test_proposals_and_their_captions(trained, sources, tmp_path):
 
 def test_caption_of_a_video_without_duration(trained, sources, tmp_path):
     (tmp_path / "p.json").write_text(json.dumps({"results": {"v_other": []}}))
-    files = {"video": sources.valid_video, "audio": sources.valid_audio, "references": sources.references[0]}
     with pytest.raises(TspError, match="'v_other' is not in"):
-        caption_proposals(CONFIG, weights=trained[0], proposals=tmp_path / "p.json", **files, output=tmp_path / "c")
+        files = {"proposals": tmp_path / "p.json", "output": tmp_path / "c.json"}
+        caption_proposals(CONFIG, sources.valid, weights=trained[0], **files)
 
 
 def test_scores_of_segments():
@@ -183,7 +182,7 @@ def test_meteor_picks_the_epoch_where_asked(tmp_path, sources, monkeypatch):
 
     monkeypatch.setattr(training, "evaluate", evaluate)
     config = replace(CONFIG, captioner=replace(CONFIG.captioner, metric="METEOR"))
-    twice = replace(sources, references=[sources.references[0]] * 2)
+    twice = replace(sources, valid=replace(sources.valid, references=[sources.valid.references[0]] * 2))
     facts = read_json(captioner(tmp_path, twice, config).with_suffix(".json"))
     assert facts["best_epoch"] == 2
     assert facts["epochs"][0]["valid/METEOR"] == pytest.approx(0.15)

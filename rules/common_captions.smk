@@ -1,0 +1,83 @@
+"""Path functions of dense captioning; settings and patterns are those of common.smk."""
+
+
+wildcard_constraints:
+    captioning=one_of(SETTINGS.captions),
+    sound="vggish|statistics",
+    reference=r"\d+",
+
+
+def captioning(wildcards):
+    return SETTINGS.captions[wildcards.captioning]
+
+
+def captioning_params(wildcards):
+    """Without what only says which jobs there are."""
+    return {key: value for key, value in config["captions"][wildcards.captioning].items() if key != "seeds"}
+
+
+def stream(kind, name):
+    """Features of pictures (`video`) or sound (`audio`) of the training or validation subset."""
+
+    def path(wildcards):
+        c = captioning(wildcards)
+        file = f"{c.dataset}-{getattr(SETTINGS.datasets[c.dataset], name)}.h5"
+        if kind == "video":
+            return f"results/features/{wildcards.run}/stride{c.stride}/{file}"
+        return f"results/sound/{c.sound}/{file}"
+
+    return path
+
+
+def training_captions(wildcards):
+    return captioning(wildcards).train
+
+
+def caption_references(wildcards):
+    return captioning(wildcards).references
+
+
+def available_videos(wildcards):
+    return captioning(wildcards).available or []
+
+
+def vectors_of(wildcards):
+    """The option `captioner.vectors`, its default where the user writes nothing of it."""
+    return resolve_captions(wildcards.captioning, captioning_params(wildcards)).config.captioner.vectors
+
+
+def word_vectors(wildcards):
+    return f"results/released/{wildcards.captioning}.vectors" if vectors_of(wildcards) else []
+
+
+def vectors_source(wildcards):
+    return released(vectors_of(wildcards))
+
+
+def sound_weights(wildcards):
+    return "results/released/vggish.pth" if wildcards.sound == "vggish" else []
+
+
+def sound_gpus(wildcards):
+    return 1 if wildcards.sound == "vggish" else 0
+
+
+def annotated_captions(wildcards):
+    pattern = "results/captions/{captioning}/{run}/seed{seed}/annotated-{number}.json"
+    return [pattern.format(**wildcards, number=n) for n in range(len(captioning(wildcards).references))]
+
+
+# What is captioned and scored, and what both networks learn from.
+CAPTION_STREAMS = {
+    "config": "results/captions/{captioning}/config.yaml",
+    "valid_video": stream("video", "valid"),
+    "valid_audio": stream("audio", "valid"),
+    "references": caption_references,
+    "available": available_videos,
+}
+CAPTION_SOURCES = {
+    **CAPTION_STREAMS,
+    "train_video": stream("video", "train"),
+    "train_audio": stream("audio", "train"),
+    "captions": training_captions,
+}

@@ -1,0 +1,46 @@
+"""Scores of an experiment: captions of learned proposals, and of annotated segments."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsp.caption.text import read_available
+from tsp.evaluation.captions import TEXT_METRICS, CaptionResult, caption_scores, scores_json
+
+SEGMENTS = ("precision", "recall", "F1")
+
+
+def score(
+    learned: str | Path, annotated: Sequence[str | Path], references: Sequence[str | Path], available: str | Path | None
+) -> dict[str, Any]:
+    """Means over tIoU 0.3, 0.5, 0.7 and 0.9, as fractions.
+
+    Args:
+        learned: captions of proposals; scored against all reference files at once.
+        annotated: captions of the segments of each reference file; scored against that file, then averaged.
+        references: ActivityNet Captions files.
+        available: list of the videos to score; None: all.
+
+    Returns:
+        The metrics by name (`BLEU` by its order); those of annotated segments begin with `annotated_`; everything
+        else under `learned` and `annotated`.
+
+    Raises:
+        TspError: naming file and entry of the first fault; no Java.
+
+    Paper: BMT section 4; table of dense captioning.
+    """
+    only = read_available(available)
+    found = caption_scores(references, learned, only=only)
+    single = [caption_scores([path], shown, only=only) for path, shown in zip(references, annotated, strict=True)]
+    numbers = {name: found.average(name) for name in SEGMENTS} | _texts([found])
+    numbers |= {f"annotated_{name}": value for name, value in _texts(single).items()}
+    return {**numbers, "learned": scores_json(found), "annotated": [scores_json(result) for result in single]}
+
+
+def _texts(results: Sequence[CaptionResult]) -> dict[str, Any]:
+    means = {name: float(np.mean([result.average(name) for result in results])) for name in TEXT_METRICS}
+    bleu = {name.partition("@")[2]: value for name, value in means.items() if name.startswith("BLEU@")}
+    return {name: value for name, value in means.items() if "@" not in name} | {"BLEU": bleu}

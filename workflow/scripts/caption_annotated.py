@@ -1,0 +1,22 @@
+"""A sentence for each annotated segment of one reference file."""
+
+from pathlib import Path
+
+from tsp.caption.data import Measured
+from tsp.caption.infer import caption_annotated
+from tsp.config import ResolvedCaptions, read_config
+from tsp.steps import run_step
+
+
+def main(job):
+    caption_annotated(
+        read_config(job.input.config, ResolvedCaptions).config,
+        Measured.of(job.input),
+        int(job.wildcards.reference),
+        weights=Path(job.input.weights),
+        output=Path(job.output[0]),
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)

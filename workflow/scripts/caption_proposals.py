@@ -1,0 +1,22 @@
+"""A sentence for each proposal."""
+
+from pathlib import Path
+
+from tsp.caption.data import Measured
+from tsp.caption.infer import caption_proposals
+from tsp.config import ResolvedCaptions, read_config
+from tsp.steps import run_step
+
+
+def main(job):
+    caption_proposals(
+        read_config(job.input.config, ResolvedCaptions).config,
+        Measured.of(job.input),
+        weights=Path(job.input.weights),
+        proposals=Path(job.input.proposals),
+        output=Path(job.output[0]),
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)

@@ -1,0 +1,21 @@
+"""Segments worth a sentence."""
+
+from pathlib import Path
+
+from tsp.caption.data import Measured
+from tsp.caption.infer import propose
+from tsp.config import ResolvedCaptions, read_config
+from tsp.steps import run_step
+
+
+def main(job):
+    propose(
+        read_config(job.input.config, ResolvedCaptions).config,
+        Measured.of(job.input),
+        weights=Path(job.input.weights),
+        output=Path(job.output[0]),
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)

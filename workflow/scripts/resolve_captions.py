@@ -1,0 +1,12 @@
+"""The complete configuration of both networks of BMT."""
+
+from tsp.config import resolve_captions, write_config
+from tsp.steps import run_step
+
+
+def main(job):
+    write_config(job.output[0], resolve_captions(job.wildcards.captioning, job.params.entry))
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)

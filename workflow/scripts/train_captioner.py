@@ -1,0 +1,23 @@
+"""Train the captioner on annotated segments."""
+
+from pathlib import Path
+
+from tsp.caption.data import Sources
+from tsp.caption.train import train_captioner
+from tsp.config import ResolvedCaptions, read_config
+from tsp.steps import run_step
+
+
+def main(job):
+    train_captioner(
+        read_config(job.input.config, ResolvedCaptions).config,
+        Sources.of(job.input),
+        vectors=job.input.vectors or None,
+        seed=int(job.wildcards.seed),
+        weights=Path(job.output.weights),
+        work=Path(job.params.work),
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)

@@ -1,0 +1,23 @@
+"""Train the proposal generator on the captioner's encoder."""
+
+from pathlib import Path
+
+from tsp.caption.data import Sources
+from tsp.caption.train import train_proposals
+from tsp.config import ResolvedCaptions, read_config
+from tsp.steps import run_step
+
+
+def main(job):
+    train_proposals(
+        read_config(job.input.config, ResolvedCaptions).config,
+        Sources.of(job.input),
+        captioner=Path(job.input.captioner),
+        seed=int(job.wildcards.seed),
+        weights=Path(job.output.weights),
+        work=Path(job.params.work),
+    )
+
+
+if __name__ == "__main__":
+    run_step(main, snakemake)
