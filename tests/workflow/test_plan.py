@@ -182,3 +182,48 @@ def test_every_ablation_and_table_is_one_target(snakemake, tmp_path):
     jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "run_mini_tac"))
     assert jobs["pretrain"] == 2
     assert "train_localiser" not in jobs
+
+
+def test_captions_of_the_miniature(snakemake, tmp_path):
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "captions"))
+    # Two kinds of features with three seeds each; sound features of two training shards and one validation shard.
+    for rule in (
+        "train_captioner",
+        "train_proposals",
+        "propose",
+        "caption_proposals",
+        "caption_annotated",
+        "evaluate_captions",
+    ):
+        assert jobs[rule] == 6
+    assert jobs["sound_features"] == 3
+    assert jobs["caption_references"] == 2
+    assert not {"fetch_sound_weights", "fetch_word_vectors", "train_localiser"} & set(jobs)
+    assert "train_captioner" not in planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules"))
+
+
+def test_captions_of_the_paper(snakemake, tmp_path):
+    folder = tmp_path / "data/activitynet_captions"
+    folder.mkdir(parents=True)
+    for name in ("train.json", "val_1.json", "val_2.json", "available_mp4.txt"):
+        (folder / name).write_text("{}")
+    annotations = tmp_path / "data/activitynet/activity_net.v1-3.min.json"
+    annotations.parent.mkdir(parents=True)
+    annotations.write_text(json.dumps({"version": "1.3", "taxonomy": [], "database": {}}))
+    arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--", "captions"]
+    jobs = planned(snakemake(tmp_path, *arguments))
+    assert jobs["fetch_sound_weights"] == jobs["fetch_word_vectors"] == 1
+    assert jobs["sound_features"] == 151
+    assert jobs["train_captioner"] == jobs["evaluate_captions"] == 6
+    # Segments of either reference file.
+    assert jobs["caption_annotated"] == 12
+
+
+def test_table_of_captions_is_no_table_of_the_report(snakemake, tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("build: {tables: [miniature_captions]}\ncaptions: {bmt_synthetic: {settings: {mising: skip}}}\n")
+    done = snakemake(tmp_path, "--dry-run", "--configfile", overlay)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "build.tables: 'miniature_captions' is no table" in text
+    assert "captions.bmt_synthetic.settings: mising: unknown key; did you mean 'missing'?" in text
