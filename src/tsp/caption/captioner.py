@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tsp.caption.config import CaptionerConfig
 from tsp.caption.text import END, PADDING, START
-from tsp.caption.transformer import Attend, Encoder, FeedForward, KeysValues, Positions, initialise, scale, spread
+from tsp.caption.transformer import Attend, Encoder, FeedForward, KeysValues, Positions, initialise, spread
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Captioner(nn.Module):
         return torch.log_softmax(self.generator(x[:, 0]).float(), dim=-1), new
 
     def _embed(self, words: Tensor, first: int) -> Tensor:
-        coded: Tensor = self.positions(self.map(self.table(words)) * scale(self.config.word_width), first)
+        coded: Tensor = self.positions(self.map(self.table(words)) * math.sqrt(self.config.word_width), first)
         return coded
 
 

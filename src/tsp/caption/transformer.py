@@ -3,8 +3,6 @@
 B batch, T time of a stream (of its own length in each), C its width, H heads. Masks are True where something is.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -191,8 +189,3 @@ def initialise(module: nn.Module) -> None:
     for parameter in module.parameters():
         if parameter.ndim > 1:
             nn.init.xavier_uniform_(parameter)
-
-
-def scale(width: int) -> float:
-    """Factor of word vectors before the position code."""
-    return math.sqrt(width)
