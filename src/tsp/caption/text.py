@@ -81,26 +81,31 @@ def read_available(path: str | Path | None) -> set[str] | None:
 
 
 def write_references(path: str | Path, videos: Iterable[Video]) -> None:
-    """Write annotations whose videos carry `captions`, one per segment, as ActivityNet Captions.
+    """Write annotations whose videos carry `captions` as ActivityNet Captions.
 
     Videos are named by the stems of their files, as features are. Those without captions are left out.
 
+    Args:
+        path: to write.
+        videos: with `captions` `[{"segment": [start, end], "sentence": ...}]`, in seconds.
+
     Raises:
-        TspError: a video has another number of captions than of segments.
+        TspError: a video with captions has no duration.
     """
     document: dict[str, Any] = {}
     left_out = 0
     for video in videos:
-        sentences = video.extra.get("captions", [])
-        if not sentences:
+        captions = video.extra.get("captions", [])
+        if not captions:
             left_out += 1
             continue
-        if len(sentences) != len(video.segments) or not video.duration_s:
-            raise TspError(
-                f"{video.name!r}: {len(sentences)} captions of {len(video.segments)} segments, or no duration"
-            )
-        times = [[s.start_s, s.end_s] for s in video.segments]
-        document[video.key] = {"duration": video.duration_s, "timestamps": times, "sentences": sentences}
+        if not video.duration_s:
+            raise TspError(f"{video.name!r}: captions, but no duration")
+        document[video.key] = {
+            "duration": video.duration_s,
+            "timestamps": [caption["segment"] for caption in captions],
+            "sentences": [caption["sentence"] for caption in captions],
+        }
     log.info("%d videos with captions, %d without", len(document), left_out)
     write_json(path, document)
 

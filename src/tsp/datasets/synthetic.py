@@ -92,7 +92,7 @@ def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: in
     Args:
         config: what to render.
         folder: where the files go; `source` of every video is the path of its file.
-        annotations: canonical annotations, captions in `captions`.
+        annotations: canonical annotations; `captions` holds segments and sentences.
         workers: processes.
     """
     videos = plan(config, folder)
@@ -123,7 +123,6 @@ def plan(config: SyntheticConfig, folder: Path) -> list[Video]:
 
 
 def _video(name: str, subset: str, seconds: float, kind: Kind, spans: list[tuple[float, float]], path: Path) -> Video:
-    captions = [f"A {kind.colour} {kind.shape} does a {kind.label} in front of {kind.texture}." for _ in spans]
     return Video(
         name=name,
         filename=f"v_{name}.mp4",
@@ -131,8 +130,20 @@ def _video(name: str, subset: str, seconds: float, kind: Kind, spans: list[tuple
         duration_s=seconds,
         segments=tuple(Segment(start_s=a, end_s=b, label=kind.label) for a, b in spans),
         source=str(path),
-        extra={"captions": captions},
+        extra={"captions": _captions(kind, seconds, spans)},
     )
+
+
+def _captions(kind: Kind, seconds: float, spans: list[tuple[float, float]]) -> list[dict[str, Any]]:
+    """What happens, from the first to the last second: captions tell of the background too, as those of ActivityNet."""
+    edges = [0.0, *(t for span in spans for t in span), seconds]
+    events = []
+    for number, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        does = f"does a {kind.label}" if number % 2 else "drifts"
+        if end > start:
+            sentence = f"A {kind.colour} {kind.shape} {does} in front of {kind.texture}."
+            events.append({"segment": [start, end], "sentence": sentence})
+    return events
 
 
 def _format(number: int, config: SyntheticConfig) -> Format:

@@ -21,7 +21,7 @@ from tsp.caption.text import (
     write_references,
 )
 from tsp.errors import TspError
-from tsp.types import Segment, Video
+from tsp.types import Video
 
 TOKENS = ["a", "man", "is", "n't", "running", ",", "but", "he", "'s", '"', "walking", '"', "3.5", "miles"]
 SENTENCE = "A man isn't running, but he's \"walking\" 3.5 miles"
@@ -102,13 +102,13 @@ def test_duration_must_be_there(tmp_path, duration):
 
 
 def test_references_of_annotations(tmp_path):
-    def video(name, captions):
-        segment = Segment(start_s=1, end_s=2, label="x")
+    def video(name, captions, duration_s=9):
         extra = {"captions": captions}
-        return Video(name=name, filename=f"v_{name}.mp4", subset="t", duration_s=9, segments=(segment,), extra=extra)
+        return Video(name=name, filename=f"v_{name}.mp4", subset="t", duration_s=duration_s, segments=(), extra=extra)
 
-    write_references(tmp_path / "x.json", [video("a", ["Hi."]), video("gone", [])])
-    (event,) = read_events(tmp_path / "x.json")
-    assert (event.video, event.start_s, event.end_s, event.caption) == ("v_a", 1, 2, "Hi")
-    with pytest.raises(TspError, match="2 captions of 1"):
-        write_references(tmp_path / "x.json", [video("a", ["Hi.", "Ho."])])
+    told = [{"segment": [1, 2], "sentence": "Hi."}, {"segment": [2, 9], "sentence": "Ho."}]
+    write_references(tmp_path / "x.json", [video("a", told), video("gone", [])])
+    events = read_events(tmp_path / "x.json")
+    assert [(e.video, e.start_s, e.end_s, e.caption) for e in events] == [("v_a", 1, 2, "Hi"), ("v_a", 2, 9, "Ho")]
+    with pytest.raises(TspError, match="no duration"):
+        write_references(tmp_path / "x.json", [video("a", told, None)])

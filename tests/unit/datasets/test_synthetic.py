@@ -52,8 +52,20 @@ def test_untrimmed_annotations(tmp_path):
         assert (times[1:, 0] - times[:-1, 1] >= 2.0 - 0.011).all()
         assert times[0, 0] >= 1.5
         assert times[-1, 1] <= video.duration_s - 1.19
-        assert len(video.extra["captions"]) == len(video.segments)
-        assert all(f"does a {video.segments[0].label} " in caption for caption in video.extra["captions"])
+
+
+def test_captions_tell_actions_and_background_without_gaps(tmp_path):
+    for video in plan(UNTRIMMED, tmp_path):
+        times, sentences = zip(*((c["segment"], c["sentence"]) for c in video.extra["captions"]), strict=True)
+        assert (times[0][0], times[-1][1]) == (0.0, video.duration_s)
+        assert [end for _, end in times[:-1]] == [start for start, _ in times[1:]]
+        assert [tuple(t) for t in times[1::2]] == [(s.start_s, s.end_s) for s in video.segments]
+        assert all(f"does a {video.segments[0].label} " in sentence for sentence in sentences[1::2])
+        assert all(" drifts " in sentence for sentence in sentences[::2])
+
+
+def test_captions_of_a_trimmed_video(tmp_path):
+    assert all(len(video.extra["captions"]) == 1 for video in plan(TRIMMED, tmp_path))
 
 
 def test_every_class_and_format_is_in_both_subsets(tmp_path):
