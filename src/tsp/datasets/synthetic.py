@@ -5,6 +5,7 @@ import zlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,7 +139,7 @@ def _captions(kind: Kind, seconds: float, spans: list[tuple[float, float]]) -> l
     """What happens, from the first to the last second: captions tell of the background too, as those of ActivityNet."""
     edges = [0.0, *(t for span in spans for t in span), seconds]
     events = []
-    for number, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (start, end) in enumerate(pairwise(edges)):
         does = f"does a {kind.label}" if number % 2 else "drifts"
         if end > start:
             sentence = f"A {kind.colour} {kind.shape} {does} in front of {kind.texture}."
