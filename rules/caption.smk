@@ -76,7 +76,7 @@ rule sound_features:
     resources:
         gpu=sound_gpus,
         mem_mb=memory(8000),
-        runtime=120,
+        runtime=minutes(120),
     params:
         shard=shard_params,
         videos="results/{dataset}/videos/{subset}",
@@ -139,7 +139,7 @@ rule train_captioner:
     resources:
         gpu=GPUS,
         mem_mb=memory(24000),
-        runtime=2880,
+        runtime=minutes(2880),
     params:
         work="results/captions/{captioning}/{run}/seed{seed}/work-captioner",
         code=code_version("tsp.caption.train"),
@@ -165,7 +165,7 @@ rule train_proposals:
     resources:
         gpu=GPUS,
         mem_mb=memory(32000),
-        runtime=2880,
+        runtime=minutes(2880),
     params:
         work="results/captions/{captioning}/{run}/seed{seed}/work-proposals",
         code=code_version("tsp.caption.train"),
@@ -190,7 +190,7 @@ rule propose:
     resources:
         gpu=GPUS,
         mem_mb=memory(32000),
-        runtime=120,
+        runtime=minutes(120),
     params:
         code=code_version("tsp.caption.infer"),
     script:
@@ -215,7 +215,7 @@ rule caption_proposals:
     resources:
         gpu=GPUS,
         mem_mb=memory(24000),
-        runtime=480,
+        runtime=minutes(480),
     params:
         code=code_version("tsp.caption.infer"),
     script:
@@ -239,7 +239,7 @@ rule caption_annotated:
     resources:
         gpu=GPUS,
         mem_mb=memory(24000),
-        runtime=120,
+        runtime=minutes(120),
     params:
         code=code_version("tsp.caption.infer"),
     script:
@@ -263,8 +263,8 @@ rule evaluate_captions:
         "../envs/captions.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         code=code_version("tsp.caption.score"),
     script:

@@ -52,7 +52,14 @@ def threads(paper):
 
 
 def memory(paper):
-    return 2000 if SETTINGS.preset == "demo" else paper
+    """Megabytes, as often as the job is tried."""
+    first = 2000 if SETTINGS.preset == "demo" else paper
+    return lambda wildcards, attempt: first * attempt
+
+
+def minutes(paper):
+    """Minutes, as often as the job is tried; an interrupted training goes on where it was."""
+    return lambda wildcards, attempt: paper * attempt
 
 
 # The profile's `resources: gpu` limits how many of these run at once; the miniature needs no GPU.

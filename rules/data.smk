@@ -22,8 +22,8 @@ rule render:
         "../envs/tsp.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         config=generated,
         code=code_version("tsp.datasets.synthetic"),
@@ -83,8 +83,8 @@ rule download:
         "../envs/download.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=600,
+        mem_mb=memory(1000),
+        runtime=minutes(600),
     params:
         shard=shard_params,
         config=asdict(SETTINGS.download),
@@ -108,8 +108,8 @@ rule standardise:
         "../envs/tsp.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=480,
+        mem_mb=memory(4000),
+        runtime=minutes(480),
     params:
         config=standardise_params,
         raw="results/{dataset}/raw/{subset}",
@@ -133,8 +133,8 @@ rule probe:
         "../envs/tsp.yaml"
     threads: 2
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=memory(1000),
+        runtime=minutes(60),
     params:
         store="results/{dataset}/videos/{subset}",
         code=code_version("tsp.video.probe"),

@@ -23,7 +23,7 @@ rule extract_features:
     resources:
         gpu=GPUS,
         mem_mb=memory(16000),
-        runtime=240,
+        runtime=minutes(240),
     params:
         shard=shard_params,
         videos="results/{dataset}/videos/{subset}",

@@ -45,7 +45,7 @@ rule train_localiser:
     resources:
         gpu=GPUS,
         mem_mb=memory(16000),
-        runtime=480,
+        runtime=minutes(480),
     params:
         subsets=experiment_subsets,
         work="results/experiments/{experiment}/{run}/seed{seed}/work",
@@ -75,7 +75,7 @@ rule infer_localiser:
     resources:
         gpu=GPUS,
         mem_mb=memory(16000),
-        runtime=120,
+        runtime=minutes(120),
     params:
         subset=measured_subset,
         code=method_code,
@@ -119,7 +119,7 @@ rule list_candidates:
         "../envs/tsp.yaml"
     resources:
         mem_mb=memory(8000),
-        runtime=120,
+        runtime=minutes(120),
     params:
         settings=source_settings,
         keep=kept_proposals,
@@ -177,7 +177,7 @@ rule train_refiner:
     resources:
         gpu=GPUS,
         mem_mb=memory(32000),
-        runtime=480,
+        runtime=minutes(480),
     params:
         subsets=experiment_subsets,
         work="results/experiments/{experiment}/{run}/seed{seed}/work",
@@ -208,7 +208,7 @@ rule infer_refiner:
     resources:
         gpu=GPUS,
         mem_mb=memory(16000),
-        runtime=120,
+        runtime=minutes(120),
     params:
         subset=measured_subset,
         code=method_code,

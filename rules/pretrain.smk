@@ -82,7 +82,7 @@ rule pretrain:
     resources:
         gpu=GPUS,
         mem_mb=memory(32000),
-        runtime=2880,
+        runtime=minutes(2880),
     params:
         labels=run_labels,
         train_videos=subset_file("train", "results/{dataset}/videos/{subset}"),

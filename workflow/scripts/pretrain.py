@@ -24,7 +24,9 @@ def main(job):
         output=job.output.weights,
         work_dir=job.params.work,
         workers=workers_of(job),
-        devices=max(1, job.resources.get("gpu", 1)),
+        # On several machines the tasks of the job, else the GPUs of this one.
+        devices=max(1, job.resources.get("tasks", job.resources.get("gpu", 1))),
+        launcher=job.resources.get("mpi"),
         code=code_version("tsp.pretrain.train"),
     )
 

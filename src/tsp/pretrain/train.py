@@ -132,6 +132,7 @@ def pretrain(
     workers: int = 0,
     device: str | None = None,
     devices: int = 1,
+    launcher: str | None = None,
     code: str = "",
 ) -> None:
     """Make the encoder of a run.
@@ -146,6 +147,7 @@ def pretrain(
         workers: loader processes of each device.
         device: `cpu`, `cuda`, `cuda:1`; None: a GPU if there is one.
         devices: processes, one per GPU.
+        launcher: command of the cluster that starts them on several machines, such as `srun`; None: on this one.
         code: version of the training code, kept in `encoder.json` so that it can be told from newer code.
 
     Raises:
@@ -157,7 +159,8 @@ def pretrain(
     elif run.dataset is None:
         _untrained(run, encoder, inputs, output)
     else:
-        distributed.launch(_train, devices, (run, encoder, inputs, output, work_dir, workers, device, code))
+        args = (run, encoder, inputs, output, work_dir, workers, device, code)
+        distributed.launch(_train, devices, args, launcher)
 
 
 def _train(

@@ -12,6 +12,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from tsp.errors import TspError
+from tsp.training.cluster import launch_tasks
 
 log = logging.getLogger(__name__)
 
@@ -77,19 +78,23 @@ def gather(value: Any) -> list[Any]:
     return values
 
 
-def launch(fn: Callable[..., None], world: int, args: tuple[Any, ...] = ()) -> None:
+def launch(fn: Callable[..., None], world: int, args: tuple[Any, ...] = (), launcher: str | None = None) -> None:
     """Run `fn(*args)` in `world` processes that know of each other; in this process when `world` is 1.
 
     Args:
         fn: a function of a module (it is imported anew in each process); it writes its results to files.
         world: processes; on a machine with that many GPUs each gets one, otherwise they share the CPU.
         args: what `fn` is given, picklable.
+        launcher: None: all on this machine; else the cluster's command that starts them (`tsp.training.cluster`).
 
     Raises:
         TspError: as raised in any of the processes; the others are ended.
     """
     if world == 1:
         fn(*args)
+        return
+    if launcher is not None:
+        launch_tasks(launcher, fn, world, args)
         return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

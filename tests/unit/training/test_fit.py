@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tsp.training.distributed import launch
 from tsp.training.fit import LossTerm, fit
 from tsp.training.logs import read_log
 
+TESTS = Path(__file__).parents[2]
 CONFIG = TrainerConfig(epochs=3, batch_size=4, seed=5, keep="last", log_every=2, checkpoint_every=2)
 
 
@@ -264,3 +266,43 @@ def test_two_processes_equal_one(tmp_path, size):
 def test_error_of_a_process_is_the_callers(tmp_path):
     with pytest.raises(TspError, match="data set is empty"):
         launch(one_process, 2, (str(tmp_path), Points(0), CONFIG))
+
+
+LAUNCHER = """#!{python}
+import os, subprocess, sys
+world = int(sys.argv[sys.argv.index("-n") + 1])
+command = sys.argv[sys.argv.index("-n") + 2 :]
+env = [os.environ | {{"SLURM_PROCID": str(n), "SLURM_LOCALID": str(n)}} for n in range(world)]
+sys.exit(max([p.wait() for p in [subprocess.Popen(command, env=e) for e in env]]))
+"""
+
+
+@pytest.fixture
+def launcher(tmp_path, monkeypatch):
+    """A stand-in for srun: it starts the tasks on this machine and numbers them as srun does."""
+    path = tmp_path / "launcher"
+    path.write_text(LAUNCHER.format(python=sys.executable))
+    path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    return str(path)
+
+
+@pytest.mark.slow
+def test_tasks_of_a_cluster_equal_one_process(tmp_path, launcher):
+    config = dataclasses.replace(CONFIG, checkpoint_every=None)
+    for name, world, batch in [("one", 1, 8), ("two", 2, 4)]:
+        options = dataclasses.replace(config, batch_size=batch)
+        launch(one_process, world, (str(tmp_path / name), Points(22), options), launcher)
+    one, two = (torch.load(tmp_path / name / "result.pt")["state"] for name in ("one", "two"))
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-6)
+    assert not list(tmp_path.glob(".tasks-*"))
+
+
+@pytest.mark.slow
+def test_faults_of_a_clusters_tasks(tmp_path, launcher):
+    with pytest.raises(TspError, match="data set is empty"):
+        launch(one_process, 2, (str(tmp_path), Points(0), CONFIG), launcher)
+    with pytest.raises(TspError, match="no-such-launcher"):
+        launch(one_process, 2, (str(tmp_path), Points(22), CONFIG), "no-such-launcher")

@@ -1,0 +1,92 @@
+"""Processes of one training on several machines, started by the cluster's own launcher (srun, mpirun)."""
+
+import logging
+import os
+import pickle
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from tsp.errors import TspError
+
+log = logging.getLogger(__name__)
+SOURCE = Path(__file__).parents[2]
+FAULT = "fault"
+# How the launchers tell a process its number, and its number on its machine.
+RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+LOCAL_RANKS = ("SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID")
+
+
+def launch_tasks(launcher: str, fn: Callable[..., None], world: int, args: tuple[Any, ...]) -> None:
+    """Run `fn(*args)` in `world` processes that `launcher` starts on the machines of this job.
+
+    The processes meet at a store of this one, which stays; no machine needs to know another's name.
+
+    Args:
+        launcher: command such as `srun` or `srun --mpi=none`; the number of tasks and the program are added.
+        fn: a function of a module.
+        world: processes.
+        args: what `fn` is given, picklable.
+
+    Raises:
+        TspError: as raised in any of the processes; the launcher is missing or fails.
+    """
+    host = socket.gethostname()
+    store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=timedelta(minutes=10))
+    # In the working directory, which all machines of a job share.
+    with tempfile.TemporaryDirectory(prefix=".tasks-", dir=Path.cwd()) as folder:
+        call = Path(folder) / "call.pickle"
+        call.write_bytes(pickle.dumps((fn, args, logging.getLogger().getEffectiveLevel())))
+        place = [str(call), host, str(store.port), str(world)]
+        path = os.pathsep.join(filter(None, [str(SOURCE), os.getenv("PYTHONPATH")]))
+        command = [*shlex.split(launcher), "-n", str(world), sys.executable, "-m", __name__, *place]
+        log.info("%s", shlex.join(command))
+        try:
+            code = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=False).returncode
+        except OSError as error:
+            raise TspError(f"launcher {launcher!r}: {error}; is it on the PATH of the job?") from error
+    if code:
+        told = store.get(FAULT).decode() if store.check([FAULT]) else f"{launcher!r} ended with status {code}"
+        raise TspError(told)
+
+
+def task(call: Path, host: str, port: int, world: int) -> None:
+    """One of the processes: join the others, run the function, tell a fault."""
+    fn, args, level = pickle.loads(call.read_bytes())  # noqa: S301 - the starting process wrote it a moment ago
+    number, local = _number(RANKS), _number(LOCAL_RANKS)
+    logging.basicConfig(level=level if number == 0 else logging.WARNING)
+    store = dist.TCPStore(host, port, is_master=False, timeout=timedelta(minutes=10))
+    on_gpus = torch.cuda.is_available()
+    if on_gpus:
+        torch.cuda.set_device(local % torch.cuda.device_count())
+    dist.init_process_group("nccl" if on_gpus else "gloo", store=store, rank=number, world_size=world)
+    try:
+        fn(*args)
+    except TspError as error:
+        store.set(FAULT, str(error))
+        raise
+    finally:
+        dist.destroy_process_group()
+
+
+def _number(names: tuple[str, ...]) -> int:
+    found = next((os.environ[name] for name in names if name in os.environ), None)
+    if found is None:
+        raise TspError(f"the launcher sets none of {', '.join(names)}; use srun or mpirun")
+    return int(found)
+
+
+if __name__ == "__main__":
+    try:
+        task(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    except TspError as fault:
+        sys.exit(f"error: {fault}")
