@@ -62,6 +62,9 @@ def standardise_video(source: Path, output: Path, config: StandardiseConfig) -> 
     """
     if output.exists() and _fault(output) is None:
         return
+    # Of a file cut short behind its index ffmpeg makes a shorter video and reports success.
+    if (short := _cut_short(source)) is not None:
+        raise UnusableVideo(short)
     with atomic(output) as temporary:
         try:
             done = subprocess.run(
@@ -85,6 +88,14 @@ def _fault(path: Path) -> str | None:
             return None if reader.n_frames else "no frames"
     except TspError as error:
         return str(error).removeprefix(f"{path}: ")
+
+
+def _cut_short(source: Path) -> str | None:
+    try:
+        with VideoReader(source) as reader:
+            return reader.cut_short()
+    except TspError:
+        return None  # ffmpeg says why
 
 
 def _last_line(text: str) -> str:
