@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from tsp.config import ROOT as REPOSITORY
 from tsp.config import check_settings, labels_of, resolve_captions, run_entry
+from tsp.datasets.listing import shard_digests
 from tsp.errors import TspError
 from tsp.steps import code_version
 
@@ -98,6 +99,31 @@ def shard_params(wildcards):
         "shards": shards_of(wildcards.dataset, wildcards.subset),
         "shard_size": dataset(wildcards).shard_size,
     }
+
+
+def listed(pattern):
+    """Input function: the video list, whose age counts only where its rows are unknown before the workflow runs."""
+
+    def path(wildcards):
+        file = pattern.format(**wildcards)
+        return file if dataset(wildcards).generate is not None else ancient(file)
+
+    return path
+
+
+def shard_digest(wildcards):
+    """What the raw annotations say of the shard's videos; it changes when, and only when, its rows do."""
+    d = dataset(wildcards)
+    if d.generate is not None:
+        return "generated"
+    digests = shard_digests(
+        d.reader,
+        tuple(d.annotations),
+        official_subset(wildcards),
+        shards_of(wildcards.dataset, wildcards.subset),
+        d.shard_size,
+    )
+    return digests[int(wildcards.shard)] if digests else "unknown"
 
 
 def shards(pattern):

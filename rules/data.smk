@@ -72,7 +72,8 @@ rule video_list:
 rule download:
     """Fetch the raw videos of one shard; a video that is gone is a row, not an error."""
     input:
-        videos="results/{dataset}/list/{subset}.csv",
+        # A longer list concerns the shards alone whose rows it changes: `rows` tells.
+        videos=listed("results/{dataset}/list/{subset}.csv"),
     output:
         "results/{dataset}/download/{subset}.{shard}.csv",
     log:
@@ -87,6 +88,7 @@ rule download:
         runtime=600,
     params:
         shard=shard_params,
+        rows=shard_digest,
         config=asdict(SETTINGS.download),
         store="results/{dataset}/raw/{subset}",
         code=code_version("tsp.video.download"),

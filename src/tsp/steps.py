@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tsp.errors import TspError
+from tsp.io import sums
 
 SOURCE = Path(__file__).parents[1]
 log = logging.getLogger("tsp.steps")
@@ -23,6 +24,7 @@ def run_step(main: Callable[[Any], None], job: Any) -> None:
     Everything is logged to `job.log[0]` and shown on standard error. A `TspError` ends the step with one line;
     any other exception is a bug and leaves its traceback in the log. A step that was orphaned by a killed
     Snakemake still holds the lock on its log file: its successor waits, so two never write the same work folder.
+    Inputs that are not what their steps wrote are refused (`tsp.io.sums`).
     """
     path = Path(job.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +32,10 @@ def run_step(main: Callable[[Any], None], job: Any) -> None:
         _logging(file, job.rule)
         with _alone(file):
             try:
+                sums.forget(getattr(job, "output", ()))
+                sums.check(getattr(job, "input", ()))
                 main(job)
+                sums.record(getattr(job, "output", ()))
             except TspError as error:
                 log.error("error: %s", error)
                 sys.exit(1)

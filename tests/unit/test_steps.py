@@ -84,6 +84,24 @@ def test_a_bug_keeps_its_traceback(tmp_path):
     assert "Traceback" in (tmp_path / "logs" / "x.log").read_text()
 
 
+def test_a_damaged_input_stops_the_step_and_a_new_output_is_trusted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def make(job):
+        (tmp_path / job.output[0]).write_text("1")
+
+    first = SimpleNamespace(log=["logs/a.log"], rule="a", input=[], output=["a.txt"])
+    second = SimpleNamespace(log=["logs/b.log"], rule="b", input=["a.txt"], output=["b.txt"])
+    steps.run_step(make, first)
+    steps.run_step(make, second)
+    (tmp_path / "a.txt").write_text("2")
+    with pytest.raises(SystemExit):
+        steps.run_step(make, second)
+    assert "b: error: a.txt: not what its step wrote" in capsys.readouterr().err
+    steps.run_step(make, first)
+    steps.run_step(make, second)
+
+
 def test_a_step_waits_for_its_orphaned_predecessor(tmp_path):
     log = tmp_path / "logs" / "x.log"
     log.parent.mkdir()

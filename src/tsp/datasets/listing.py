@@ -1,5 +1,7 @@
 """From raw annotations to the canonical annotation file and the video list of each subset."""
 
+import functools
+import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.tables import LIST_COLUMNS, write_table
 from tsp.resolve import resolve
 from tsp.types import Video
+from tsp.video.shards import shard_rows
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,30 @@ def write_list(annotations: Path, official: str, output: Path) -> None:
     if not videos:
         raise TspError(f"{annotations}: no video has the subset {official!r}")
     write_table(pd.DataFrame([(v.name, v.filename, v.source) for v in videos], columns=LIST_COLUMNS), output)
+
+
+@functools.cache
+def shard_digests(
+    reader: str, annotations: tuple[str, ...], official: str, shards: int, shard_size: int
+) -> tuple[str, ...]:
+    """Digest of the list's rows for each shard of a subset, straight from the raw annotations.
+
+    Args:
+        reader: `module:function`.
+        annotations: the raw files.
+        official: name of the subset in the annotations.
+        shards, shard_size: how the subset is cut (`shard_rows`).
+
+    Returns:
+        One digest per shard; none where the annotations cannot be read, which their own step says better.
+    """
+    try:
+        videos = read_source(resolve(reader), [Path(path) for path in annotations])
+    except TspError:
+        return ()
+    rows = [(v.name, v.filename, v.source) for v in videos if same_subset(v.subset, official)]
+    parts = [shard_rows(len(rows), shard, shards, shard_size) for shard in range(shards)]
+    return tuple(hashlib.sha256(repr(rows[p.start : p.stop]).encode()).hexdigest()[:12] for p in parts)
 
 
 def _local_files(folder: str | None) -> dict[str, Path] | None:
