@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -88,8 +89,7 @@ def extract_shard(
         with atomic(done[name]) as temporary:
             np.savez(temporary, features=features)  # unlike .npy with checksums
     _write(output, facts, done, failed)
-    for path in done.values():
-        path.unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)  # with what other weights left
     log.info("%d videos, %d left out", len(names) - len(failed), len(failed))
 
 

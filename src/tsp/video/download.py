@@ -22,6 +22,8 @@ from tsp.video.config import DownloadConfig
 from tsp.video.shards import shard_rows
 
 log = logging.getLogger(__name__)
+# Bytes; file systems allow 255.
+LONGEST_NAME = 236
 MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".ts", ".wmv", ".3gp")
 
 
@@ -97,8 +99,8 @@ def fetch(filename: str, source: str, store: Path, config: DownloadConfig) -> Pa
         FetchError: status and reason for the manifest.
         OSError: a fault of the machine.
     """
-    if not filename or filename in (".", "..") or Path(filename).name != filename or "\0" in filename:
-        raise FetchError("corrupt", f"{filename!r} is no file name")
+    if not _is_name(filename):
+        raise FetchError("corrupt", f"{filename[:100]!r} is no file name")
     there = raw_path(store, filename)
     if there is not None:
         return there
@@ -108,6 +110,13 @@ def fetch(filename: str, source: str, store: Path, config: DownloadConfig) -> Pa
         config.attempts,
         lambda error, pause: log.info("%s: %s; trying again in %.0f s", source, error, pause),
     )
+
+
+def _is_name(filename: str) -> bool:
+    """A plain name, in a single line, that leaves room for what is put around it while a file is written."""
+    if not filename or filename in (".", "..") or Path(filename).name != filename:
+        return False
+    return filename.isprintable() and len(filename.encode("utf-8", "replace")) <= LONGEST_NAME
 
 
 def _fetch_once(source: str, store: Path, stem: str, config: DownloadConfig) -> Path:

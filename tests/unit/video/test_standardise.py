@@ -210,6 +210,20 @@ def test_a_second_run_keeps_what_is_there(tmp_path, raw, monkeypatch):
     pd.testing.assert_frame_equal(run_shard(tmp_path, [("good", "ok")]), first)
 
 
+def test_the_raw_file_may_be_deleted_afterwards(tmp_path, raw):
+    first = run_shard(tmp_path, [("good", "ok")])
+    (raw / "v_good.mkv").unlink()
+    pd.testing.assert_frame_equal(run_shard(tmp_path, [("good", "ok")]), first)
+
+
+def test_a_raw_file_that_is_not_the_manifest_s_is_refused(tmp_path, raw):
+    manifest = manifest_of(tmp_path / "download.csv", [("good", "ok")])
+    table = read_manifest(manifest).assign(sha256="0" * 64)
+    write_table(table.astype({"bytes": "Int64"}), manifest)
+    with pytest.raises(TspError, match=r"v_good\.mkv: not the file that .*download\.csv lists; delete both"):
+        standardise_shard(manifest, raw, tmp_path / "videos", tmp_path / "out.csv", CONFIG, 1)
+
+
 def test_a_damaged_output_is_made_again(tmp_path, raw):
     first = run_shard(tmp_path, [("good", "ok")])
     (tmp_path / "videos/v_good.mp4").write_bytes(b"")
