@@ -94,21 +94,20 @@ def shards_of(dataset, subset):
 
 
 def shard_params(wildcards):
+    """Of the number of shards only whether this is the last one, so that more shards leave the others as they are."""
+    shard = int(wildcards.shard)
+    last = shard == shards_of(wildcards.dataset, wildcards.subset) - 1
     return {
-        "shard": int(wildcards.shard),
-        "shards": shards_of(wildcards.dataset, wildcards.subset),
+        "shard": shard,
+        "shards": shard + (1 if last else 2),
         "shard_size": dataset(wildcards).shard_size,
     }
 
 
-def listed(pattern):
-    """Input function: the video list, whose age counts only where its rows are unknown before the workflow runs."""
-
-    def path(wildcards):
-        file = pattern.format(**wildcards)
-        return file if dataset(wildcards).generate is not None else ancient(file)
-
-    return path
+def listed_annotations(wildcards):
+    """The raw annotations, whose age counts only where they are generated: else `shard_digest` tells more."""
+    paths = raw_annotations(wildcards)
+    return paths if dataset(wildcards).generate is not None else [ancient(path) for path in paths]
 
 
 def shard_digest(wildcards):

@@ -10,8 +10,6 @@ rule extract_features:
     input:
         weights="results/pretrain/{run}/encoder.safetensors",
         manifest="results/{dataset}/probe/{subset}.{shard}.csv",
-        # Too many unusable videos stop here; videos of other shards concern no feature of this one.
-        accepted=ancient("results/{dataset}/metadata/{subset}.csv"),
         config="results/pretrain/{run}/config.yaml",
     output:
         # Kept beside the merged file, so that new videos cost their own shard only.
@@ -40,6 +38,8 @@ rule merge_features:
     """The feature file of a subset."""
     input:
         shards=shards("results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5"),
+        # Here, not before the shards, too many unusable videos stop it: no shard depends on the others' videos.
+        accepted="results/{dataset}/metadata/{subset}.csv",
     output:
         "results/features/{run}/stride{stride}/{dataset}-{subset}.h5",
     log:

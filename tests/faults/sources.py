@@ -75,8 +75,7 @@ def shard(folder: Path, sources: dict[str, str]) -> pd.DataFrame:
     names = list(sources)
     write_table(pd.DataFrame([(n, n, sources[n]) for n in names], columns=LIST_COLUMNS), folder / "list.csv")
     raw, videos = folder / "raw", folder / "videos"
-    whole = {"shard": 0, "shards": 1, "shard_size": 1000}
-    download_shard(folder / "list.csv", raw, folder / "a.csv", DownloadConfig(attempts=2, timeout_s=0.5), **whole)
+    download_shard(folder / "list.csv", raw, folder / "a.csv", DownloadConfig(attempts=2, timeout_s=0.5))
     standardise_shard(folder / "a.csv", raw, videos, folder / "b.csv", STANDARDISE, 2)
     probe_shard(folder / "b.csv", videos, folder / "c.csv", 2)
     return read_manifest(folder / "c.csv").set_index("video")
@@ -155,7 +154,7 @@ def bad_servers(place: Workplace) -> list[Outcome]:
 def fetched(folder: Path, name: str) -> Any:
     """The only row of a download manifest."""
     config = DownloadConfig(attempts=2, timeout_s=0.3)
-    download_shard(folder / "list.csv", folder / "raw", folder / name, config, shard=0, shards=1, shard_size=1)
+    download_shard(folder / "list.csv", folder / "raw", folder / name, config)
     return read_manifest(folder / name).iloc[0]
 
 

@@ -19,7 +19,6 @@ from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_table, write_tabl
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
 from tsp.video.config import DownloadConfig
-from tsp.video.shards import shard_rows
 
 log = logging.getLogger(__name__)
 # Bytes; file systems allow 255.
@@ -34,31 +33,19 @@ def raw_path(store: Path, filename: str) -> Path | None:
     return next((store / name for name in wanted if (store / name).is_file()), None)
 
 
-def download_shard(
-    videos: Path,
-    store: Path,
-    output: Path,
-    config: DownloadConfig,
-    *,
-    shard: int,
-    shards: int,
-    shard_size: int,
-) -> None:
+def download_shard(videos: Path, store: Path, output: Path, config: DownloadConfig) -> None:
     """Fetch the videos of one shard; what is in the store is kept.
 
     Args:
-        videos: video list (video, filename, source).
+        videos: video list of the shard (video, filename, source).
         store: folder of the raw files.
         output: manifest to write: one row per video with status, reason, bytes and sha256.
         config: how.
-        shard, shards, shard_size: which rows (`shard_rows`).
 
     Raises:
         TspError: a fault of the machine (disk full, no rights); a fault of a video is a row.
     """
-    table = read_table(videos, LIST_COLUMNS)
-    rows = shard_rows(len(table), shard, shards, shard_size)
-    entries = table.iloc[rows.start : rows.stop][LIST_COLUMNS].to_numpy().tolist()
+    entries = read_table(videos, LIST_COLUMNS)[LIST_COLUMNS].to_numpy().tolist()
     store.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(config.workers) as pool:
         done = pool.map(lambda entry: _row(entry[0], entry[1], entry[2], store, config), entries)
