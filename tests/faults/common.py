@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,7 @@ class Workplace:
     """Folders of a campaign, and the undisturbed run to compare with."""
 
     def __init__(self, folder: Path, seed: int, short: bool) -> None:
-        self.folder, self.short = folder, short
+        self.folder, self.short, self.seed = folder, short, seed
         self.random = random.Random(seed)
         self.configs = [HERE / "small.yaml", *([HERE / "short.yaml"] if short else [])]
         self.undisturbed = folder / "undisturbed"
@@ -70,6 +71,12 @@ class Workplace:
             sys.exit(f"error: the undisturbed run failed\n{done.text[-3000:]}")
         self.seconds = time.monotonic() - start
         self.expected = self.digests(self.undisturbed)
+
+    def drawing(self, name: str) -> "Workplace":
+        """The same place with random numbers of its own, so that drivers may run side by side."""
+        place = copy(self)
+        place.random = random.Random(f"{self.seed} {name}")
+        return place
 
     def start(self, folder: Path) -> subprocess.Popen[str]:
         """Start the workflow as leader of a process group, its output in `folder/output.txt`."""
@@ -132,11 +139,12 @@ class Workplace:
         if done.status == 0:
             return self.equal(folder), f"the run ended well with another result in {folder}"
         told = ADVICE.search(done.text) is not None
+        self.output(folder).rename(self.folder / f"{folder.name}-fault.txt")
         repair()
         again = self.run(folder)
         if again.status or not self.equal(folder):
             return False, f"the run after it ended with status {again.status}, equal {self.equal(folder)}: {folder}"
-        return told, f"no one-line error said what to do; see {self.output(folder)}"
+        return told, f"no one-line error said what to do; see {self.folder / folder.name}-fault.txt"
 
 
 def remove(folder: Path, patterns: tuple[str, ...]) -> None:

@@ -84,7 +84,7 @@ def hurt(place: Workplace, path: Path, kind: Callable[[Workplace, bytes], bytes]
 def files(place: Workplace) -> Outcome:
     """Each kind of file; what the message says to delete is deleted."""
     outcome = Outcome(fault="damaged file between stages")
-    names = ["features, HDF5", "metadata, CSV"] if place.short else list(VICTIMS)
+    names = ["features, HDF5", "predictions, JSON"] if place.short else list(VICTIMS)
     for name in names:
         for kind in place.random.sample(KINDS, 1 if place.short else 2):
             victim = VICTIMS[name]
@@ -105,8 +105,8 @@ def checkpoint(place: Workplace) -> Outcome:
     """The state of a killed training."""
     outcome = Outcome(fault="damaged checkpoint of a killed training")
     for kind in KINDS[:1] if place.short else KINDS:
-        folder = place.copy("checkpoint", STAGES["pretraining"])
-        work = folder / PRETRAIN / "work"
+        folder = place.copy("checkpoint", LAST if place.short else STAGES["pretraining"])
+        work = folder / (SEED_FOLDER if place.short else PRETRAIN) / "work"
         if not place.kill_when(folder, lambda work=work: any(work.rglob("state.pt"))):
             outcome.add(False, "the training ended before it could be killed")
             continue

@@ -42,7 +42,7 @@ def kill(place: Workplace) -> Outcome:
 def full_disk(place: Workplace) -> Outcome:
     """The disk fills at a random point of a stage; later there is room."""
     outcome = Outcome(fault="disk full", skipped=may_mount())
-    for stage in [] if outcome.skipped else ["features"] if place.short else STAGES:
+    for stage in [] if outcome.skipped else ["localiser"] if place.short else STAGES:
         source = place.copy("source", STAGES[stage])
         folder = place.empty("full")
         with mounted(folder, "-t", "tmpfs", "-o", "size=2g", "none"):
@@ -88,7 +88,7 @@ def two_submitters(place: Workplace) -> Outcome:
     """The same command twice at once in one folder; whatever became of the two, a third run ends equal."""
     outcome = Outcome(fault="two submitters at once")
     for _ in range(1 if place.short else 3):
-        folder = place.copy("two", STAGES["features" if place.short else "pretraining"])
+        folder = place.copy("two", STAGES["localiser" if place.short else "pretraining"])
         first = place.start(folder)
         time.sleep(place.random.uniform(0, 4))
         second = place.start(folder)
