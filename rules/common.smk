@@ -19,6 +19,12 @@ except TspError as error:
     raise WorkflowError(str(error)) from None
 
 
+def check_writable(folder):
+    """Snakemake would end with a bare OSError at the first output."""
+    if Path(folder).exists() and not os.access(folder, os.W_OK):
+        raise WorkflowError(f"error: {Path(folder).resolve()}: cannot be written; mend its rights or its mount")
+
+
 def one_of(names):
     return "|".join(re.escape(name) for name in names) or "none"
 
