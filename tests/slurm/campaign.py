@@ -1,0 +1,224 @@
+"""The workflow on a real SLURM on this machine: to the same table as without it, bit for bit, whatever happens to jobs.
+
+python tests/slurm/campaign.py --starter start_one_node_slurm.sh --short    one run with three mishaps
+python tests/slurm/campaign.py --starter start_one_node_slurm.sh            each mishap in a run of its own; the miniature
+
+Needs root, because the cluster's configuration lies in /etc/slurm.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+
+from faults.common import HERE, REPOSITORY, TABLE, Workplace  # noqa: E402
+
+STARTER = Path(os.environ.get("TSP_SHARED", ROOT.parent / "shared")) / "slurm/start_one_node_slurm.sh"
+PROFILE = REPOSITORY / "profiles/slurm"
+TABLES = [f"results/tables/{name}.csv" for name in ("miniature", "miniature_proposals", "miniature_refined")]
+
+
+class Cluster:
+    """SLURM on this machine: two virtual nodes of four processors and two pretended GPUs each."""
+
+    def __init__(self, starter: Path) -> None:
+        self.starter = starter
+
+    def call(self, verb: str) -> None:
+        """Start or purge."""
+        environment = os.environ | {"SLURM_TEST_NODES": "2"}
+        done = subprocess.run(["bash", str(self.starter), verb], env=environment, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"error: {self.starter} {verb}: {done.stderr.strip()[-500:]}")
+
+    def jobs(self) -> list[dict[str, str]]:
+        """All jobs since the start, the last first, as `scontrol` tells of them."""
+        lines = subprocess.run(["scontrol", "-o", "show", "job"], capture_output=True, text=True).stdout.splitlines()
+        found = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines if line.startswith("JobId=")]
+        return sorted(found, key=lambda job: -int(job["JobId"]))
+
+    def running(self, rule: str) -> dict[str, str] | None:
+        """The running job of a rule whose step has begun."""
+        for job in self.jobs():
+            if job.get("JobState") == "RUNNING" and rule in job.get("Comment", "") and processes(rule):
+                return job
+        return None
+
+
+class Run:
+    """One call of the workflow on the cluster."""
+
+    def __init__(self, folder: Path, configs: list[Path], targets: list[str], *options: str) -> None:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile", "--directory", folder]
+        command += ["--workflow-profile", PROFILE, "--slurm-partition-config", PROFILE / "partitions.yaml"]
+        # The cluster has no accounting database, and nobody waits here for a shared file system.
+        command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
+        command += ["--seconds-between-status-checks", "2", "--latency-wait", "10", "--jobs", "4"]
+        command += ["--slurm-logdir", folder / "logs/slurm", *options]
+        command += ["--configfile", *configs] if configs else []
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
+        self.output = folder.parent / f"{folder.name}.txt"
+        with self.output.open("a") as file:
+            self.process = subprocess.Popen(
+                list(map(str, [*command, "--", *targets])), cwd=REPOSITORY, env=environment, stdout=file, stderr=file,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def when(self, seen: Callable[[], object], seconds: float = 600) -> bool:
+        """Wait until something is seen; False: the run ended before."""
+        end = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < end:
+            if seen():
+                return True
+            time.sleep(0.2)
+        return False
+
+    def wait(self) -> int:
+        """Exit status."""
+        return self.process.wait(timeout=2400)
+
+
+def processes(rule: str) -> list[int]:
+    """Python processes that run the script of a rule."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(word.endswith(f".{rule}.py".encode()) for word in words):
+            found.append(int(path.parent.name))
+    return found
+
+
+def cancel(cluster: Cluster, run: Run, rule: str) -> bool:
+    """`scancel` of the running job of a rule."""
+    if not run.when(lambda: cluster.running(rule)):
+        return False
+    job = cluster.running(rule)
+    return job is not None and subprocess.run(["scancel", job["JobId"]]).returncode == 0
+
+
+def fail(cluster: Cluster, run: Run, rule: str) -> bool:
+    """kill -9 of a rule's step within its job."""
+    if not run.when(lambda: cluster.running(rule)):
+        return False
+    for process in processes(rule):
+        os.kill(process, signal.SIGKILL)
+    return True
+
+
+def drain(cluster: Cluster, run: Run, rule: str) -> bool:
+    """Drain the node on which a rule's job runs; later jobs must find the other one."""
+    if not run.when(lambda: cluster.running(rule)):
+        return False
+    job = cluster.running(rule)
+    node = job["NodeList"] if job else "n1"
+    return subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test"]).returncode == 0
+
+
+def kill_submitter(cluster: Cluster, run: Run, rule: str) -> bool:
+    """kill -9 of the Snakemake that submits; its job goes on."""
+    if not run.when(lambda: cluster.running(rule)):
+        return False
+    os.killpg(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    return True
+
+
+def asked_more(cluster: Cluster, rule: str) -> bool:
+    """Whether the rule's second job asked for more memory than its first."""
+    asked = [job["MinMemoryNode"] for job in cluster.jobs() if rule in job.get("Comment", "")]
+    return len(asked) > 1 and megabytes(asked[0]) > megabytes(asked[-1])
+
+
+def megabytes(text: str) -> float:
+    """Of `2000M` or `4G`."""
+    return float(text[:-1]) * {"M": 1, "G": 1024}[text[-1]]
+
+
+def short(cluster: Cluster, place: Workplace) -> list[tuple[str, bool]]:
+    """One run in which a job is cancelled, a step is killed and a node is drained."""
+    folder = place.empty("slurm")
+    run = Run(folder, place.configs, [TABLE])
+    met = [
+        ("a failing job", fail(cluster, run, "pretrain")),
+        ("a cancelled job", cancel(cluster, run, "extract_features")),
+        ("a drained node", drain(cluster, run, "train_localiser")),
+    ]
+    well = run.wait() == 0 and place.equal(folder)
+    rows = [(name, happened and well) for name, happened in met]
+    return [*rows, ("a retry asks for more memory", well and asked_more(cluster, "pretrain"))]
+
+
+def complete(cluster: Cluster, place: Workplace) -> list[tuple[str, bool]]:
+    """Each mishap in a run of its own, training on two nodes, and the miniature's tables."""
+    rows = []
+    for name, mishap in (("a drained node", drain), ("a killed submitter", kill_submitter)):
+        folder = place.empty(mishap.__name__)
+        run = Run(folder, place.configs, [TABLE])
+        happened = mishap(cluster, run, "train_localiser")
+        status = run.wait() if mishap is not kill_submitter else Run(folder, place.configs, [TABLE]).wait()
+        rows.append((name, happened and status == 0 and place.equal(folder)))
+        cluster.call("start")  # takes the drain back
+    folder = place.empty("two_nodes")
+    resources = ["--set-resources", "pretrain:mpi=srun", "pretrain:nodes=2", "pretrain:tasks=2"]
+    status = Run(folder, place.configs, ["results/pretrain/mini_tsp/encoder.safetensors"], *resources).wait()
+    told = "".join(path.read_text() for path in (folder / "logs/pretrain").glob("mini_tsp.log"))
+    rows.append(("training by srun on two nodes", status == 0 and "srun -n 2" in told))
+    return rows
+
+
+def whole_miniature(place: Workplace) -> tuple[str, bool]:
+    """The tables of `make demo`, here and on the cluster."""
+    here, there = place.empty("miniature_here"), place.empty("miniature_slurm")
+    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--snakefile", REPOSITORY / "Snakefile"]
+    command += ["--directory", here, "--workflow-profile", REPOSITORY / "profiles/default", "--", *TABLES]
+    subprocess.run(list(map(str, command)), cwd=REPOSITORY, check=True, capture_output=True)
+    status = Run(there, [], TABLES).wait()
+    same = all((here / name).read_bytes() == (there / name).read_bytes() for name in TABLES) if status == 0 else False
+    return "the whole miniature", same
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="one run with three mishaps")
+    parser.add_argument("--starter", type=Path, default=STARTER, help="script that starts a SLURM on this machine")
+    parser.add_argument("--keep", type=Path, help="folder for what was run, to look at afterwards")
+    args = parser.parse_args()
+    if not args.starter.is_file() or os.geteuid() != 0 or shutil.which("apt-get") is None:
+        print(f"skipped: needs root, Debian and a starter of SLURM ({args.starter})")
+        return
+    start = time.monotonic()
+    cluster = Cluster(args.starter)
+    with tempfile.TemporaryDirectory(prefix="slurm-") as name:
+        place = Workplace((args.keep or Path(name)).resolve(), 0, short=True)
+        print(f"without SLURM: {place.seconds:.0f} s", flush=True)
+        cluster.call("start")
+        try:
+            began = time.monotonic()
+            rows = short(cluster, place)
+            print(f"on SLURM, with three mishaps: {time.monotonic() - began:.0f} s", flush=True)
+            if not args.short:
+                cluster.call("start")
+                rows += [*complete(cluster, place), whole_miniature(place)]
+        finally:
+            cluster.call("purge")
+    print("\n".join([f"{'met on the cluster':32} survived", *(f"{name:32} {well}" for name, well in rows)]))
+    print(f"{time.monotonic() - start:.0f} s")
+    if not all(well for _, well in rows):
+        sys.exit("error: not everything was survived")
+
+
+if __name__ == "__main__":
+    main()
