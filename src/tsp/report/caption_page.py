@@ -1,13 +1,13 @@
 """The page of dense captioning: its tables, and example videos with timeline, predicted and reference sentences."""
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torchvision.io import encode_jpeg
+from PIL import Image
 
 from tsp.errors import TspError
 from tsp.io.captions import CaptionedEvent, Captions, read_captions, read_references
@@ -124,11 +124,14 @@ def _strip(name: str, video: Path) -> str:
         return f'<p class="soft">{text(video.name)} is not here.</p>'
     with VideoReader(video) as reader:
         places = ((np.arange(FRAMES) + 0.5) / FRAMES * reader.n_frames).astype(int)
-        frames = torch.from_numpy(reader.frames(places)).permute(0, 3, 1, 2)
-    size = (HEIGHT, max(1, round(frames.shape[3] * HEIGHT / frames.shape[2])))
-    frames = torch.nn.functional.interpolate(frames.float(), size=size, mode="bilinear", antialias=True)
-    picture = torch.cat(list(frames.round().clamp(0, 255).to(torch.uint8)), dim=2)
-    raw = base64.b64encode(encode_jpeg(picture, QUALITY).numpy().tobytes()).decode("ascii")
+        frames = [Image.fromarray(frame) for frame in reader.frames(places)]
+    width = max(1, round(frames[0].width * HEIGHT / frames[0].height))
+    strip = Image.new("RGB", (FRAMES * width, HEIGHT))
+    for number, frame in enumerate(frames):
+        strip.paste(frame.resize((width, HEIGHT), Image.Resampling.BICUBIC), (number * width, 0))
+    file = io.BytesIO()
+    strip.save(file, "JPEG", quality=QUALITY)
+    raw = base64.b64encode(file.getvalue()).decode("ascii")
     return f'<img class="strip" alt="Pictures of {text(name)}" src="data:image/jpeg;base64,{raw}">'
 
 
