@@ -77,9 +77,10 @@ rule ablations:
 
 
 rule captions:
-    """The tables of dense captioning; scores need Java."""
+    """The tables of dense captioning, and a page with examples; scores need Java."""
     input:
         [f"results/tables/{table}.md" for table in SETTINGS.build.captions],
+        "results/report/captions.html" if SETTINGS.build.captions else [],
 
 
 # `snakemake table_NAME` makes one table, `snakemake run_NAME` the weights of one run.

@@ -67,6 +67,40 @@ def annotated_captions(wildcards):
     return [pattern.format(**wildcards, number=n) for n in range(len(captioning(wildcards).references))]
 
 
+def shown_entry():
+    """The table whose first experiment the page of captions takes its examples from, and that experiment."""
+    table = SETTINGS.tables[SETTINGS.build.captions[0]]
+    return table, table.columns[0].experiment
+
+
+def shown_captions(kind):
+    """A file of each run of the first table, of its first seed."""
+
+    def paths(wildcards):
+        table, name = shown_entry()
+        seed = SETTINGS.captions[name].seeds[0]
+        return [f"results/captions/{name}/{row.run}/seed{seed}/{kind}.json" for row in table.rows]
+
+    return paths
+
+
+def shown_references(wildcards):
+    return SETTINGS.captions[shown_entry()[1]].references[0]
+
+
+def shown_labels(wildcards):
+    return [row.label for row in shown_entry()[0].rows]
+
+
+def shown_videos(wildcards, pattern="results/{dataset}/videos/{subset}"):
+    dataset = SETTINGS.captions[shown_entry()[1]].dataset
+    return pattern.format(dataset=dataset, subset=SETTINGS.datasets[dataset].valid)
+
+
+def shown_manifest(wildcards):
+    return shown_videos(wildcards, "results/{dataset}/manifest/{subset}.csv")
+
+
 # What is captioned and scored, and what both networks learn from.
 CAPTION_STREAMS = {
     "config": "results/captions/{captioning}/config.yaml",

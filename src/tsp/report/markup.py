@@ -56,9 +56,15 @@ max-width:10rem;overflow-wrap:break-word}
 """
 
 
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
 def text(value: object) -> str:
-    """`value` as HTML text, safe in attributes too."""
-    return html.escape(str(value), quote=True)
+    """`value` as HTML text, safe in attributes too; `Html` is that already."""
+    return value if isinstance(value, Html) else html.escape(str(value), quote=True)
 
 
 def document(title: str, body: str) -> str:
@@ -76,7 +82,7 @@ def grid(header: Sequence[object], rows: Iterable[Sequence[object]], *, kind: st
 
     Args:
         header: names of the columns; empty: no header.
-        rows: cells, plain text.
+        rows: cells, plain text or `Html`.
         kind: CSS class, `text` for cells that wrap.
     """
     lines = []
