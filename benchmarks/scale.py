@@ -41,7 +41,7 @@ class Measured:
 
 def stubbed(folder: Path) -> Path:
     """A copy of the workflow with steps that do nothing; its Snakefile."""
-    for name in ("rules", "src", "config", "resources", "profiles", "workflow"):
+    for name in ("rules", "src", "config", "resources", "profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", folder)
     for script in (folder / "workflow/scripts").glob("*.py"):
