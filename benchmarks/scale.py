@@ -111,9 +111,8 @@ def main() -> None:
     for size, plan in plans.items():
         overhead = plan.jobs * per_job
         print(f"{size:6} {plan.jobs:6,} {plan.seconds:5.1f} s {plan.megabytes:5.0f} MB {overhead:21.0f} s")
-    print(
-        f"  shards of {SIZES[-1]} run to the end: {run.jobs:,} jobs, {run.seconds:.0f} s, {1000 * per_job:.0f} ms a job;"
-    )
+    whole = f"{run.jobs:,} jobs, {run.seconds:.0f} s, {1000 * per_job:.0f} ms a job"
+    print(f"  shards of {SIZES[-1]} run to the end: {whole};")
     print(f"  the overheads above are jobs times this; to find nothing left to do: {again:.1f} s")
     plan = plans[CHOSEN]
     missed = plan.seconds > TARGETS[0] or plan.megabytes > TARGETS[1]
