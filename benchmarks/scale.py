@@ -19,6 +19,7 @@ ACTIVITYNET = {"training": 10_024, "validation": 4_926, "testing": 5_044}
 THUMOS14 = {"val": 200, "test": 213}
 TABLES = ["tal_activitynet", "proposals_activitynet", "tal_thumos14"]
 SIZES = (50, 100, 200, 400)
+CHOSEN = 100
 # Seconds and MB of planning.
 TARGETS = (15.0, 1000.0)
 STUB = """
@@ -41,7 +42,7 @@ class Measured:
 
 def stubbed(folder: Path) -> Path:
     """A copy of the workflow with steps that do nothing; its Snakefile."""
-    for name in ("rules", "src", "config", "resources", "profiles", "workflow"):
+    for name in ("rules", "src", "config", "resources", "profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", folder)
     for script in (folder / "workflow/scripts").glob("*.py"):
@@ -81,7 +82,7 @@ def call(snakefile: Path, folder: Path, config: Path, *arguments: str) -> Measur
     """Run Snakemake on the paper preset and measure it; children that it starts are not part of its memory."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", folder]
     command += ["--workflow-profile", snakefile.parent / "profiles/default", "--resources", "gpu=4"]
-    command += ["--config", "preset=paper", "--configfile", config, "--cores", "16", "--quiet", "rules", *arguments]
+    command += ["--config", "preset=paper", "--configfile", config, "--cores", "4", "--quiet", "rules", *arguments]
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, cwd=snakefile.parent)
@@ -97,26 +98,26 @@ def call(snakefile: Path, folder: Path, config: Path, *arguments: str) -> Measur
 
 
 def main() -> None:
-    missed = False
-    print(f"{'videos':>6} {'jobs':>6} {'plan':>7} {'memory':>8} {'run':>7} {'a job':>8} {'nothing to do':>14}")
-    for size in SIZES:
-        with tempfile.TemporaryDirectory(prefix="scale-") as name:
-            folder = Path(name)
-            snakefile = stubbed(folder / "workflow")
-            annotate(folder)
-            config = overlay(folder, size)
-            plan = call(snakefile, folder, config, "--dry-run")
-            run = call(snakefile, folder, config)
-            again = again_seconds(snakefile, folder, config)
-        per_job = 1000 * run.seconds / run.jobs
-        print(
-            f"{size:6} {plan.jobs:6,} {plan.seconds:5.1f} s {plan.megabytes:5.0f} MB {run.seconds:5.0f} s"
-            f" {per_job:5.0f} ms {again:12.1f} s"
-        )
-        missed |= size == 100 and (plan.seconds > TARGETS[0] or plan.megabytes > TARGETS[1])
-    print(
-        f"  target of planning, shards of 100: {TARGETS[0]:g} s, {TARGETS[1]:g} MB: {'MISSED' if missed else 'reached'}"
-    )
+    with tempfile.TemporaryDirectory(prefix="scale-") as name:
+        folder = Path(name)
+        snakefile = stubbed(folder / "workflow")
+        annotate(folder)
+        configs = {size: overlay(folder, size) for size in SIZES}
+        plans = {size: call(snakefile, folder, config, "--dry-run") for size, config in configs.items()}
+        run = call(snakefile, folder, configs[SIZES[-1]])
+        again = again_seconds(snakefile, folder, configs[SIZES[-1]])
+    per_job = run.seconds / run.jobs
+    print(f"{'videos':>6} {'jobs':>6} {'plan':>7} {'memory':>8} {'overhead of a full run':>23}")
+    for size, plan in plans.items():
+        overhead = plan.jobs * per_job
+        print(f"{size:6} {plan.jobs:6,} {plan.seconds:5.1f} s {plan.megabytes:5.0f} MB {overhead:21.0f} s")
+    whole = f"{run.jobs:,} jobs, {run.seconds:.0f} s, {1000 * per_job:.0f} ms a job"
+    print(f"  shards of {SIZES[-1]} run to the end: {whole};")
+    print(f"  the overheads above are jobs times this; to find nothing left to do: {again:.1f} s")
+    plan = plans[CHOSEN]
+    missed = plan.seconds > TARGETS[0] or plan.megabytes > TARGETS[1]
+    verdict = "MISSED" if missed else "reached"
+    print(f"  target of planning, shards of {CHOSEN}: {TARGETS[0]:g} s, {TARGETS[1]:g} MB: {verdict}")
     if missed:
         sys.exit("error: a target is missed")
 

@@ -48,8 +48,10 @@ def told(fault, place: Workplace) -> list[Outcome]:
     """The rows of one driver, and how long it took."""
     start = time.monotonic()
     found = fault(place.drawing(fault.__name__))
-    print(f"{fault.__name__}: {time.monotonic() - start:.0f} s", flush=True)
-    return found if isinstance(found, list) else [found]
+    rows = found if isinstance(found, list) else [found]
+    counts = f"{sum(row.survived for row in rows)} of {sum(row.tries for row in rows)} survived"
+    print(f"{fault.__name__}: {counts}, {time.monotonic() - start:.0f} s", flush=True)
+    return rows
 
 
 def table(rows: list[Outcome]) -> str:
