@@ -1,7 +1,7 @@
 """The workflow on a real SLURM on this machine: to the same table as without it, bit for bit, whatever happens to jobs.
 
 python tests/slurm/campaign.py --starter start_one_node_slurm.sh --short    one run with three mishaps
-python tests/slurm/campaign.py --starter start_one_node_slurm.sh            each mishap in a run of its own; the miniature
+python tests/slurm/campaign.py --starter start_one_node_slurm.sh            each in a run of its own; the miniature
 
 Needs root, because the cluster's configuration lies in /etc/slurm.
 """
@@ -17,11 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from faults.common import HERE, REPOSITORY, TABLE, Workplace  # noqa: E402
+from faults.common import REPOSITORY, TABLE, Workplace  # noqa: E402
 
 STARTER = Path(os.environ.get("TSP_SHARED", ROOT.parent / "shared")) / "slurm/start_one_node_slurm.sh"
 PROFILE = REPOSITORY / "profiles/slurm"
@@ -58,6 +59,8 @@ class Cluster:
 class Run:
     """One call of the workflow on the cluster."""
 
+    started: ClassVar[list["Run"]] = []
+
     def __init__(self, folder: Path, configs: list[Path], targets: list[str], *options: str) -> None:
         command = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile", "--directory", folder]
         command += ["--workflow-profile", PROFILE, "--slurm-partition-config", PROFILE / "partitions.yaml"]
@@ -73,6 +76,7 @@ class Run:
                 list(map(str, [*command, "--", *targets])), cwd=REPOSITORY, env=environment, stdout=file, stderr=file,
                 start_new_session=True,
             )  # fmt: skip
+        self.started.append(self)
 
     def when(self, seen: Callable[[], object], seconds: float = 600) -> bool:
         """Wait until something is seen; False: the run ended before."""
@@ -199,6 +203,8 @@ def main() -> None:
     if not args.starter.is_file() or os.geteuid() != 0 or shutil.which("apt-get") is None:
         print(f"skipped: needs root, Debian and a starter of SLURM ({args.starter})")
         return
+    # A stopped campaign must not leave a cluster behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: stopped"))
     start = time.monotonic()
     cluster = Cluster(args.starter)
     with tempfile.TemporaryDirectory(prefix="slurm-") as name:
@@ -213,6 +219,9 @@ def main() -> None:
                 cluster.call("start")
                 rows += [*complete(cluster, place), whole_miniature(place)]
         finally:
+            for run in Run.started:
+                if run.process.poll() is None:
+                    os.killpg(run.process.pid, signal.SIGKILL)
             cluster.call("purge")
     print("\n".join([f"{'met on the cluster':32} survived", *(f"{name:32} {well}" for name, well in rows)]))
     print(f"{time.monotonic() - start:.0f} s")
