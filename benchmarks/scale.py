@@ -113,9 +113,8 @@ def main() -> None:
     print(f"{'videos':>6} {'jobs':>6} {'plan':>7} {'CPU':>7} {'memory':>8} {'overhead of a full run':>23}")
     for size, plan in plans.items():
         overhead = plan.jobs * per_job
-        print(
-            f"{size:6} {plan.jobs:6,} {plan.seconds:5.1f} s {plan.cpu:5.1f} s {plan.megabytes:5.0f} MB {overhead:21.0f} s"
-        )
+        took = f"{plan.seconds:5.1f} s {plan.cpu:5.1f} s {plan.megabytes:5.0f} MB"
+        print(f"{size:6} {plan.jobs:6,} {took} {overhead:21.0f} s")
     whole = f"{run.jobs:,} jobs, {run.seconds:.0f} s, {1000 * per_job:.0f} ms a job"
     print(f"  shards of {SIZES[-1]} run to the end: {whole};")
     print(f"  the overheads above are jobs times this; to find nothing left to do: {again:.1f} s")
