@@ -6,11 +6,12 @@ READY := $(VENV)/.ready
 export PYTHONPATH := src
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo test lint format lock bench clean
+.PHONY: help venv demo test faults lint format lock bench clean
 
 help:
 	@echo "make demo    raw videos to a table and a report, on the embedded miniature data set"
 	@echo "make test    all tests"
+	@echo "make faults  the pipeline under kill -9, full disks, damaged files, bad servers (make faults SHORT=1: minutes)"
 	@echo "make lint    format, lint, types, workflow lint"
 	@echo "make bench   every benchmark, ours against the straightforward way, into docs/performance.md"
 	@echo "make lock    renew requirements.lock from pyproject.toml"
@@ -34,6 +35,9 @@ demo: $(READY)
 
 test: $(READY)
 	pytest -n auto
+
+faults: $(READY)
+	$(BIN)/python tests/faults/campaign.py $(if $(SHORT),--short)
 
 lint: $(READY)
 	ruff format --check .

@@ -44,6 +44,10 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+onstart:
+    check_writable("results")
+
+
 rule all:
     """Tables, figures and report of the preset."""
     default_target: True

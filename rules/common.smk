@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from tsp.config import ROOT as REPOSITORY
 from tsp.config import check_settings, labels_of, resolve_captions, run_entry
+from tsp.datasets.listing import shard_digests
 from tsp.errors import TspError
 from tsp.steps import code_version
 
@@ -16,6 +17,12 @@ try:
     SETTINGS = check_settings(config, CONFIG_FILES)
 except TspError as error:
     raise WorkflowError(str(error)) from None
+
+
+def check_writable(folder):
+    """Snakemake would end with a bare OSError at the first output."""
+    if Path(folder).exists() and not os.access(folder, os.W_OK):
+        raise WorkflowError(f"error: {Path(folder).resolve()}: cannot be written; mend its rights or its mount")
 
 
 def one_of(names):
@@ -93,11 +100,35 @@ def shards_of(dataset, subset):
 
 
 def shard_params(wildcards):
+    """Of the number of shards only whether this is the last one, so that more shards leave the others as they are."""
+    shard = int(wildcards.shard)
+    last = shard == shards_of(wildcards.dataset, wildcards.subset) - 1
     return {
-        "shard": int(wildcards.shard),
-        "shards": shards_of(wildcards.dataset, wildcards.subset),
+        "shard": shard,
+        "shards": shard + (1 if last else 2),
         "shard_size": dataset(wildcards).shard_size,
     }
+
+
+def listed_annotations(wildcards):
+    """The raw annotations, whose age counts only where they are generated: else `shard_digest` tells more."""
+    paths = raw_annotations(wildcards)
+    return paths if dataset(wildcards).generate is not None else [ancient(path) for path in paths]
+
+
+def shard_digest(wildcards):
+    """What the raw annotations say of the shard's videos; it changes when, and only when, its rows do."""
+    d = dataset(wildcards)
+    if d.generate is not None:
+        return "generated"
+    digests = shard_digests(
+        d.reader,
+        tuple(d.annotations),
+        official_subset(wildcards),
+        shards_of(wildcards.dataset, wildcards.subset),
+        d.shard_size,
+    )
+    return digests[int(wildcards.shard)] if digests else "unknown"
 
 
 def shards(pattern):

@@ -51,19 +51,24 @@ rule annotations:
 
 
 rule video_list:
-    """Names and sources of one subset."""
+    """Names and sources of one shard."""
     input:
-        annotations="results/{dataset}/annotations.json",
+        # More annotations concern the shards alone whose rows they change: `rows` tells.
+        raw=listed_annotations,
     output:
-        "results/{dataset}/list/{subset}.csv",
+        "results/{dataset}/list/{subset}.{shard}.csv",
     log:
-        "logs/video_list/{dataset}-{subset}.log",
+        "logs/video_list/{dataset}-{subset}-{shard}.log",
     benchmark:
-        "logs/video_list/{dataset}-{subset}.tsv"
+        "logs/video_list/{dataset}-{subset}-{shard}.tsv"
+    localrule: True
     conda:
         "../envs/tsp.yaml"
     params:
+        dataset=listing_params,
         official=official_subset,
+        shard=shard_params,
+        rows=shard_digest,
         code=code_version("tsp.datasets.listing"),
     script:
         "../workflow/scripts/video_list.py"
@@ -72,7 +77,7 @@ rule video_list:
 rule download:
     """Fetch the raw videos of one shard; a video that is gone is a row, not an error."""
     input:
-        videos="results/{dataset}/list/{subset}.csv",
+        videos="results/{dataset}/list/{subset}.{shard}.csv",
     output:
         "results/{dataset}/download/{subset}.{shard}.csv",
     log:
@@ -86,7 +91,6 @@ rule download:
         mem_mb=1000,
         runtime=600,
     params:
-        shard=shard_params,
         config=asdict(SETTINGS.download),
         store="results/{dataset}/raw/{subset}",
         code=code_version("tsp.video.download"),

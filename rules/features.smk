@@ -1,6 +1,6 @@
 """Clip features of a run on any data set, and video-level scores from its action head.
 
-Needs: results/pretrain/<run>/encoder.safetensors, results/<dataset>/{metadata,videos}; or released features.
+Needs: results/pretrain/<run>/encoder.safetensors, results/<dataset>/{probe,metadata,videos}; or released features.
 Gives: results/features/<run>/stride<n>/<dataset>-<subset>.h5, results/labels/<run>/stride<n>/<dataset>-<subset>.json.
 """
 
@@ -9,10 +9,11 @@ rule extract_features:
     """Clip features of one shard of one subset, each video decoded once (tsp.md 9)."""
     input:
         weights="results/pretrain/{run}/encoder.safetensors",
-        metadata="results/{dataset}/metadata/{subset}.csv",
+        manifest="results/{dataset}/probe/{subset}.{shard}.csv",
         config="results/pretrain/{run}/config.yaml",
     output:
-        temp("results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5"),
+        # Kept beside the merged file, so that new videos cost their own shard only.
+        "results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5",
     log:
         "logs/extract_features/{run}-{stride}-{dataset}-{subset}-{shard}.log",
     benchmark:
@@ -25,9 +26,8 @@ rule extract_features:
         mem_mb=memory(16000),
         runtime=240,
     params:
-        shard=shard_params,
         videos="results/{dataset}/videos/{subset}",
-        work="results/features/{run}/stride{stride}/work/{dataset}-{subset}",
+        work="results/features/{run}/stride{stride}/work/{dataset}-{subset}.{shard}",
         config=asdict(SETTINGS.extract),
         code=code_version("tsp.features.extract"),
     script:
@@ -38,6 +38,8 @@ rule merge_features:
     """The feature file of a subset."""
     input:
         shards=shards("results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5"),
+        # Here, not before the shards, too many unusable videos stop it: no shard depends on the others' videos.
+        accepted="results/{dataset}/metadata/{subset}.csv",
     output:
         "results/features/{run}/stride{stride}/{dataset}-{subset}.h5",
     log:

@@ -42,12 +42,12 @@ def chain(step, tmp_path_factory):
         params={"dataset": {**reader, "videos": str(folder / "origin")}},
     )  # fmt: skip
     step(
-        "video_list", input={"annotations": folder / "annotations.json"}, output=[folder / "list.csv"],
-        params={"official": "training"},
+        "video_list", input={"raw": raw}, output=[folder / "list.csv"],
+        params={"dataset": {**reader, "videos": str(folder / "origin")}, "official": "training", "shard": SHARD},
     )  # fmt: skip
     step(
         "download", input={"videos": folder / "list.csv"}, output=[folder / "download.csv"],
-        params={"config": {"workers": 2}, "store": str(folder / "raw"), "shard": SHARD},
+        params={"config": {"workers": 2}, "store": str(folder / "raw")},
     )  # fmt: skip
     step(
         "standardise", input={"manifest": folder / "download.csv"}, output=[folder / "standardise.csv"],
@@ -102,8 +102,12 @@ def test_too_many_failures_stop_the_step(step, chain):
 def test_an_unknown_subset_is_refused(step, chain):
     with pytest.raises(TspError, match="no video has the subset 'tests'"):
         step(
-            "video_list", input={"annotations": chain / "annotations.json"}, output=[chain / "x.csv"],
-            params={"official": "tests"},
+            "video_list", input={"raw": chain / "raw.json"}, output=[chain / "x.csv"],
+            params={
+                "dataset": {"reader": "tsp.datasets.synthetic:read", "annotations": [str(chain / "raw.json")],
+                            "videos": None, "url": ""},
+                "official": "tests", "shard": SHARD,
+            },
         )  # fmt: skip
 
 
@@ -111,7 +115,7 @@ def test_a_misspelt_setting_is_refused(step, chain):
     with pytest.raises(TspError, match="download: worker: unknown key; did you mean 'workers'"):
         step(
             "download", input={"videos": chain / "list.csv"}, output=[chain / "x.csv"],
-            params={"config": {"worker": 2}, "store": str(chain / "raw"), "shard": SHARD},
+            params={"config": {"worker": 2}, "store": str(chain / "raw")},
         )  # fmt: skip
 
 

@@ -10,8 +10,7 @@ from tsp.video.download import download_shard
 
 def main(job):
     config = build(DownloadConfig, job.params.config, "download")
-    store = Path(job.params.store)
-    download_shard(Path(job.input.videos), store, Path(job.output[0]), config, **job.params.shard)
+    download_shard(Path(job.input.videos), Path(job.params.store), Path(job.output[0]), config)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ from tsp.steps import run_step, workers_of
 def main(job):
     extract_shard(
         Path(job.input.weights),
-        Path(job.input.metadata),
+        Path(job.input.manifest),
         Path(job.params.videos),
         Path(job.output[0]),
         encoder=read_config(job.input.config, ResolvedRun).encoder,
         stride=int(job.wildcards.stride),
         config=build(ExtractConfig, job.params.config, "extract"),
         work=Path(job.params.work),
-        **job.params.shard,
         workers=workers_of(job),
     )
 

@@ -1,4 +1,4 @@
-"""Names and sources of one subset."""
+"""Names and sources of one shard."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tsp.steps import run_step
 
 
 def main(job):
-    write_list(Path(job.input.annotations), job.params.official, Path(job.output[0]))
+    write_list(output=Path(job.output[0]), official=job.params.official, **job.params.dataset, **job.params.shard)
 
 
 if __name__ == "__main__":

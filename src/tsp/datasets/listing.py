@@ -1,5 +1,7 @@
 """From raw annotations to the canonical annotation file and the video list of each subset."""
 
+import functools
+import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +10,11 @@ import pandas as pd
 
 from tsp.datasets.ground_truth import read_source, same_subset
 from tsp.errors import TspError
-from tsp.io.annotations import read_annotations, write_annotations
+from tsp.io.annotations import write_annotations
 from tsp.io.tables import LIST_COLUMNS, write_table
 from tsp.resolve import resolve
 from tsp.types import Video
+from tsp.video.shards import shard_rows
 
 log = logging.getLogger(__name__)
 
@@ -26,22 +29,70 @@ def write_canonical(reader: str, annotations: list[str], videos: str | None, url
         url: address with `{id}` or `{filename}` for a video that states none.
         output: the canonical annotation file.
     """
-    found = read_source(resolve(reader), [Path(p) for p in annotations])
-    local = _local_files(videos)
-    write_annotations(output, [replace(v, source=_source(v, videos, url, local)) for v in found])
+    found = _read(reader, annotations, videos, url)
+    write_annotations(output, found)
     log.info("%d videos", len(found))
 
 
-def write_list(annotations: Path, official: str, output: Path) -> None:
-    """Write the video list (video, filename, source) of the subset that the annotations call `official`.
+def write_list(
+    reader: str,
+    annotations: list[str],
+    videos: str | None,
+    url: str,
+    output: Path,
+    *,
+    official: str,
+    shard: int,
+    shards: int,
+    shard_size: int,
+) -> None:
+    """Write the video list (video, filename, source) of one shard.
+
+    Args:
+        reader, annotations, videos, url: as in `write_canonical`.
+        output: the list.
+        official: what the annotations call the subset.
+        shard, shards, shard_size: which of its rows (`shard_rows`).
 
     Raises:
         TspError: the subset has no videos.
     """
-    videos = [v for v in read_annotations(annotations) if same_subset(v.subset, official)]
-    if not videos:
-        raise TspError(f"{annotations}: no video has the subset {official!r}")
-    write_table(pd.DataFrame([(v.name, v.filename, v.source) for v in videos], columns=LIST_COLUMNS), output)
+    found = [v for v in _read(reader, annotations, videos, url) if same_subset(v.subset, official)]
+    if not found:
+        raise TspError(f"{', '.join(annotations)}: no video has the subset {official!r}")
+    rows = shard_rows(len(found), shard, shards, shard_size)
+    entries = [(v.name, v.filename, v.source) for v in found[rows.start : rows.stop]]
+    write_table(pd.DataFrame(entries, columns=LIST_COLUMNS), output)
+
+
+def _read(reader: str, annotations: list[str], videos: str | None, url: str) -> list[Video]:
+    found = read_source(resolve(reader), [Path(p) for p in annotations])
+    local = _local_files(videos)
+    return [replace(v, source=_source(v, videos, url, local)) for v in found]
+
+
+@functools.cache
+def shard_digests(
+    reader: str, annotations: tuple[str, ...], official: str, shards: int, shard_size: int
+) -> tuple[str, ...]:
+    """Digest of the list's rows for each shard of a subset, straight from the raw annotations.
+
+    Args:
+        reader: `module:function`.
+        annotations: the raw files.
+        official: name of the subset in the annotations.
+        shards, shard_size: how the subset is cut (`shard_rows`).
+
+    Returns:
+        One digest per shard; none where the annotations cannot be read, which their own step says better.
+    """
+    try:
+        videos = read_source(resolve(reader), [Path(path) for path in annotations])
+    except TspError:
+        return ()
+    rows = [(v.name, v.filename, v.source) for v in videos if same_subset(v.subset, official)]
+    parts = [shard_rows(len(rows), shard, shards, shard_size) for shard in range(shards)]
+    return tuple(hashlib.sha256(repr(rows[p.start : p.stop]).encode()).hexdigest()[:12] for p in parts)
 
 
 def _local_files(folder: str | None) -> dict[str, Path] | None:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+import shutil
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,12 +23,11 @@ from tsp.features.config import ExtractConfig
 from tsp.features.feed import feed
 from tsp.io.features import failed_attributes, feature_writer
 from tsp.io.files import atomic, sha256
-from tsp.io.tables import read_metadata
+from tsp.io.tables import read_manifest
 from tsp.progress import progress
 from tsp.training.distributed import pick_device
 from tsp.video.clips import extraction_starts, n_sampled, sampled_frames
 from tsp.video.decode import VideoReader
-from tsp.video.shards import shard_rows
 from tsp.video.stream import stream_clips
 from tsp.video.transforms import eval_transform, prepare_frames
 
@@ -38,7 +39,7 @@ Array = NDArray[np.float32]
 
 def extract_shard(
     weights: Path,
-    metadata: Path,
+    manifest: Path,
     videos: Path,
     output: Path,
     *,
@@ -46,9 +47,6 @@ def extract_shard(
     stride: int,
     config: ExtractConfig,
     work: Path,
-    shard: int,
-    shards: int,
-    shard_size: int,
     workers: int = 0,
     device: str | None = None,
 ) -> None:
@@ -56,27 +54,27 @@ def extract_shard(
 
     Args:
         weights: encoder.safetensors of a run (heads are ignored) or a released checkpoint.
-        metadata: table of the usable videos.
-        videos: folder of the standardised files.
+        manifest: the shard's probe manifest; its usable videos are those of the shard.
+        videos: folder of the standardised files; each must have the checksum that the manifest states.
         output: feature file to write (docs/formats/features.md). Its attribute `failed` is a JSON object: file name
             of each video without features -> reason (the first 200); `n_failed` counts them.
         encoder: network and clips.
         stride: frames at the clips' rate between the starts of consecutive clips.
         config: batch, precision, what happens at the end of a video and with short ones.
-        work: folder for the finished videos of an interrupted shard.
-        shard, shards, shard_size: which rows of the metadata (`shard_rows`).
+        work: folder for the finished videos of this shard, should it be interrupted.
         workers: decoding threads beside the one that feeds the network; the features do not depend on it.
         device: `cpu`, `cuda`...; None: a GPU if there is one.
 
     Raises:
-        TspError: a file is missing, wrong weights, disk full. A damaged video is left out and told in `failed`.
+        TspError: a file is missing or not the one of the manifest, wrong weights, disk full. A damaged video is
+            left out and told in `failed`.
 
     Paper: section 4 (features); tsp.md 9.
     """
-    names = _shard(metadata, videos, shard, shards, shard_size)
+    names = _shard(manifest, videos)
     network = load_encoder(encoder.factory, weights).eval().to(pick_device(device))
     facts = _facts(encoder, weights, stride, config)
-    done = {name: work / f"{facts['config_hash']}-{shard}" / f"{_stem(name)}.npy" for name in names}
+    done = {name: work / facts["config_hash"] / f"{_stem(name)}.npz" for name in names}
     left = [name for name in names if not _is_done(done[name], videos / name)]
     if len(left) < len(names):
         log.info("%d of %d videos are done already", len(names) - len(left), len(names))
@@ -89,27 +87,38 @@ def extract_shard(
             failed[name] = str(features)[:150]
             continue
         with atomic(done[name]) as temporary:
-            np.save(temporary, features)
+            np.savez(temporary, features=features)  # unlike .npy with checksums
     _write(output, facts, done, failed)
-    for path in done.values():
-        path.unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)  # with what other weights left
     log.info("%d videos, %d left out", len(names) - len(failed), len(failed))
 
 
-def _shard(metadata: Path, videos: Path, shard: int, shards: int, shard_size: int) -> list[str]:
-    rows = read_metadata(metadata)["filename"].tolist()
-    names = [rows[k] for k in shard_rows(len(rows), shard, shards, shard_size)]
-    for name in names:
+def _shard(manifest: Path, videos: Path) -> list[str]:
+    table = read_manifest(manifest)
+    usable = table[table["status"] == "ok"]
+    for name, digest in usable[["filename", "sha256"]].itertuples(index=False, name=None):
+        again = f"delete {manifest} and the same shard's manifest in standardise/ to have it made again"
         if not (videos / name).is_file():
-            raise TspError(f"{videos / name}: no such video, but {metadata} lists it; make the metadata again")
-    return names
+            raise TspError(f"{videos / name}: no such video, but {manifest} lists it; {again}")
+        if digest and sha256(videos / name) != digest:
+            raise TspError(f"{videos / name}: not the video that {manifest} lists; delete it; {again}")
+    return [str(name) for name in usable["filename"]]
 
 
 def _write(output: Path, facts: dict[str, Any], done: dict[str, Path], failed: dict[str, str]) -> None:
     with feature_writer(output, facts | failed_attributes(failed)) as writer:
         for name, path in done.items():
             if name not in failed:
-                writer.write(_stem(name), np.load(path, allow_pickle=False))
+                writer.write(_stem(name), _finished(path))
+
+
+def _finished(path: Path) -> Array:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            features: Array = file["features"]
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError) as error:
+        raise TspError(f"{path}: damaged ({error}); delete it and run again") from error
+    return features
 
 
 @torch.inference_mode()

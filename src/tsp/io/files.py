@@ -92,8 +92,22 @@ def read_json(path: str | Path) -> Any:
 def write_json(path: str | Path, data: Any, *, indent: int | None = 1) -> None:
     """Write `data` as UTF-8 JSON, atomically; NaN is refused because JSON has none."""
     text = json.dumps(data, ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
+    content = encoded(text, path)
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
+
+
+def encoded(text: str, path: str | Path) -> bytes:
+    """UTF-8 of what is to be written to `path`.
+
+    Raises:
+        TspError: a lone surrogate, which JSON may carry and UTF-8 may not.
+    """
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        around = text[max(0, error.start - 30) : error.end + 10]
+        raise TspError(f"{path}: half a Unicode character in {around!r}; mend the text it comes from") from error
 
 
 def sha256(path: str | Path) -> str:

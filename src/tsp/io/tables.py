@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from tsp.errors import TspError
-from tsp.io.files import atomic, read_text
+from tsp.io.files import atomic, encoded, read_text
 
 LIST_COLUMNS = ["video", "filename", "source"]
 METADATA_COLUMNS = ["filename", "video-duration", "fps", "video-frames"]
@@ -51,8 +51,9 @@ def read_table(path: str | Path, columns: list[str]) -> pd.DataFrame:
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a CSV: UTF-8, LF, shortest round-trip floats, atomically."""
+    text = table.to_csv(None, index=False, lineterminator="\n")
     with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", compression=None)
+        temporary.write_bytes(encoded(text, path))
 
 
 def read_metadata(path: str | Path) -> pd.DataFrame:

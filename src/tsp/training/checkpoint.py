@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import pickle
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,12 @@ def read(path: Path) -> dict[str, Any]:
         TspError: the file is damaged.
     """
     try:
+        # PyTorch writes a checksum of each tensor and never compares it.
+        with zipfile.ZipFile(path) as archive:
+            if (member := archive.testzip()) is not None:
+                raise ValueError(f"{member} has another checksum")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         raise TspError(f"{path}: damaged checkpoint; delete {path.parent} to train from the start") from error
     return content
 

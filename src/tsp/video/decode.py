@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Container, Iterator, Sequence
@@ -91,6 +92,31 @@ class VideoReader:
             if len(steps) == 1 and (step := steps.pop()) > 0 and start is not None:
                 self._listed = range(start, start + step * len(entries), step)
         return self._index() if self._listed is None else self._listed
+
+    def cut_short(self) -> str | None:
+        """How the file ends before what its head promises; None: it is whole, or promises nothing.
+
+        Packets are read, nothing is decoded. An MP4 lists every frame in its index. Other containers state a length,
+        often roughly: more than a second and a twentieth of it must be missing.
+        """
+        # Before anything is read: fragmented files add to their index as they go.
+        listed = len(self._stream.index_entries) if "mp4" in self._container.format.name else 0
+        stated_s = (self._container.duration or 0) / av.time_base
+        found, first_s, end_s = 0, math.inf, -math.inf
+        with contextlib.suppress(FFmpegError):  # what follows a fault cannot be read either
+            self._container.seek(0)
+            for packet in self._container.demux():
+                if packet.size and not packet.is_corrupt:
+                    found += packet.stream.index == self._stream.index
+                    if packet.dts is not None and packet.time_base is not None:
+                        first_s = min(first_s, float(packet.dts * packet.time_base))
+                        end_s = max(end_s, float((packet.dts + (packet.duration or 0)) * packet.time_base))
+        if listed:
+            return f"cut short: {found} of {listed} frames are there" if found < listed else None
+        length_s = max(0.0, end_s - first_s)
+        if stated_s - length_s > max(1.0, stated_s / 20):
+            return f"cut short: {length_s:.1f} of {stated_s:.1f} s are there"
+        return None
 
     def frames(self, indices: ArrayLike) -> Frames:
         """Decode the frames with the given numbers.

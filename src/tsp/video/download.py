@@ -19,9 +19,10 @@ from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_table, write_tabl
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
 from tsp.video.config import DownloadConfig
-from tsp.video.shards import shard_rows
 
 log = logging.getLogger(__name__)
+# Bytes; file systems allow 255.
+LONGEST_NAME = 236
 MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".ts", ".wmv", ".3gp")
 
 
@@ -32,31 +33,19 @@ def raw_path(store: Path, filename: str) -> Path | None:
     return next((store / name for name in wanted if (store / name).is_file()), None)
 
 
-def download_shard(
-    videos: Path,
-    store: Path,
-    output: Path,
-    config: DownloadConfig,
-    *,
-    shard: int,
-    shards: int,
-    shard_size: int,
-) -> None:
+def download_shard(videos: Path, store: Path, output: Path, config: DownloadConfig) -> None:
     """Fetch the videos of one shard; what is in the store is kept.
 
     Args:
-        videos: video list (video, filename, source).
+        videos: video list of the shard (video, filename, source).
         store: folder of the raw files.
         output: manifest to write: one row per video with status, reason, bytes and sha256.
         config: how.
-        shard, shards, shard_size: which rows (`shard_rows`).
 
     Raises:
         TspError: a fault of the machine (disk full, no rights); a fault of a video is a row.
     """
-    table = read_table(videos, LIST_COLUMNS)
-    rows = shard_rows(len(table), shard, shards, shard_size)
-    entries = table.iloc[rows.start : rows.stop][LIST_COLUMNS].to_numpy().tolist()
+    entries = read_table(videos, LIST_COLUMNS)[LIST_COLUMNS].to_numpy().tolist()
     store.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(config.workers) as pool:
         done = pool.map(lambda entry: _row(entry[0], entry[1], entry[2], store, config), entries)
@@ -97,8 +86,8 @@ def fetch(filename: str, source: str, store: Path, config: DownloadConfig) -> Pa
         FetchError: status and reason for the manifest.
         OSError: a fault of the machine.
     """
-    if not filename or filename in (".", "..") or Path(filename).name != filename or "\0" in filename:
-        raise FetchError("corrupt", f"{filename!r} is no file name")
+    if not _is_name(filename):
+        raise FetchError("corrupt", f"{filename[:100]!r} is no file name")
     there = raw_path(store, filename)
     if there is not None:
         return there
@@ -108,6 +97,13 @@ def fetch(filename: str, source: str, store: Path, config: DownloadConfig) -> Pa
         config.attempts,
         lambda error, pause: log.info("%s: %s; trying again in %.0f s", source, error, pause),
     )
+
+
+def _is_name(filename: str) -> bool:
+    """A plain name, in a single line, that leaves room for what is put around it while a file is written."""
+    if not filename or filename in (".", "..") or Path(filename).name != filename:
+        return False
+    return filename.isprintable() and len(filename.encode("utf-8", "replace")) <= LONGEST_NAME
 
 
 def _fetch_once(source: str, store: Path, stem: str, config: DownloadConfig) -> Path:

@@ -72,8 +72,8 @@ def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_fa
         named = "; ".join(f"{r.video}: {r.status} ({r.reason})" for r in failed.head(10).itertuples())
         raise TspError(
             f"{len(failed)} of {len(rows)} videos cannot be used ({counts}); max_failed is {max_failed:g}."
-            f" First: {named}. Raise datasets.<name>.max_failed to go on without them, or delete the shard's"
-            " download manifest to try again"
+            f" First: {named}. Raise datasets.<name>.max_failed to go on without them, or download the shard again"
+            " (docs/runbook.md)"
         )
     if len(failed):
         log.warning("%d of %d videos cannot be used and are left out: %s", len(failed), len(rows), counts)

@@ -60,8 +60,11 @@ def standardise_video(source: Path, output: Path, config: StandardiseConfig) -> 
         UnusableVideo: why the video cannot be used.
         TspError: the disk is full or the folder cannot be written.
     """
-    if output.exists() and _fault(output) is None:
+    if _usable(output):
         return
+    # Of a file cut short behind its index ffmpeg makes a shorter video and reports success.
+    if (short := _cut_short(source)) is not None:
+        raise UnusableVideo(short)
     with atomic(output) as temporary:
         try:
             done = subprocess.run(
@@ -79,12 +82,29 @@ def standardise_video(source: Path, output: Path, config: StandardiseConfig) -> 
             raise UnusableVideo(fault)
 
 
+def _usable(output: Path) -> bool:
+    return output.exists() and _fault(output) is None
+
+
+def _check_sum(source: Path, digest: str, manifest: Path) -> None:
+    if digest and sha256(source) != digest:
+        raise TspError(f"{source}: not the file that {manifest} lists; delete both to fetch it again")
+
+
 def _fault(path: Path) -> str | None:
     try:
         with VideoReader(path) as reader:
             return None if reader.n_frames else "no frames"
     except TspError as error:
         return str(error).removeprefix(f"{path}: ")
+
+
+def _cut_short(source: Path) -> str | None:
+    try:
+        with VideoReader(source) as reader:
+            return reader.cut_short()
+    except TspError:
+        return None  # ffmpeg says why
 
 
 def _last_line(text: str) -> str:
@@ -118,9 +138,12 @@ def standardise_shard(
         target = store / entry["filename"]
         try:
             source = raw_path(raw, entry["filename"])
-            if source is None:
-                raise UnusableVideo("the raw file is missing; delete the download manifest to fetch it again")
-            standardise_video(source, target, config)
+            # Raw files may be deleted once they are standardised.
+            if source is None and not _usable(target):
+                raise UnusableVideo("the raw file is missing; download the shard again (docs/runbook.md)")
+            if source is not None and not _usable(target):
+                _check_sum(source, entry["sha256"], manifest)
+                standardise_video(source, target, config)
         except UnusableVideo as fault:
             log.warning("%s: %s", entry["video"], fault)
             return {**entry, "status": "corrupt", "reason": str(fault), "bytes": None, "sha256": ""}

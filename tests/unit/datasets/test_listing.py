@@ -2,7 +2,7 @@
 
 import pytest
 
-from tsp.datasets.listing import write_canonical, write_list
+from tsp.datasets.listing import shard_digests, write_canonical, write_list
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.tables import LIST_COLUMNS, read_table
@@ -65,18 +65,47 @@ def test_no_folder(tmp_path, raw):
         canonical(tmp_path, "/no/such")
 
 
+def listed(tmp_path, official, shard=0, shards=1, shard_size=9):
+    whole = {"official": official, "shard": shard, "shards": shards, "shard_size": shard_size}
+    write_list(READER, [str(tmp_path / "raw.json")], None, URL, tmp_path / "list.csv", **whole)
+    return read_table(tmp_path / "list.csv", LIST_COLUMNS).to_numpy().tolist()
+
+
 def test_list_of_a_subset(tmp_path, raw):
-    canonical(tmp_path)
-    write_list(tmp_path / "annotations.json", "val", tmp_path / "valid.csv")
-    table = read_table(tmp_path / "valid.csv", LIST_COLUMNS)
-    assert table.to_numpy().tolist() == [
+    assert listed(tmp_path, "val") == [
         ["b", "v_b.mp4", "https://other/b"],
         ["NA", "v_NA.mp4", "https://host/NA?file=v_NA.mp4"],
     ]
 
 
+def test_shards_take_their_own_rows(tmp_path):
+    write_annotations(tmp_path / "raw.json", [video(name) for name in "abcde"])
+    found = [[row[0] for row in listed(tmp_path, "training", k, 3, 2)] for k in range(3)]
+    assert found == [["a", "b"], ["c", "d"], ["e"]]
+    assert listed(tmp_path, "training", 3, 4, 2) == []
+
+
 def test_a_subset_without_videos(tmp_path, raw):
-    canonical(tmp_path)
     with pytest.raises(TspError, match="no video has the subset 'testing'"):
-        write_list(tmp_path / "annotations.json", "testing", tmp_path / "test.csv")
-    assert not (tmp_path / "test.csv").exists()
+        listed(tmp_path, "testing")
+    assert not (tmp_path / "list.csv").exists()
+
+
+def digests(tmp_path, names, shards=3, official="training"):
+    write_annotations(tmp_path / "raw.json", [video(name) for name in names])
+    shard_digests.cache_clear()
+    return shard_digests(READER, (str(tmp_path / "raw.json"),), official, shards, 2)
+
+
+def test_new_videos_at_the_end_change_the_digests_of_their_shards_only(tmp_path):
+    before = digests(tmp_path, "abcd")
+    after = digests(tmp_path, "abcdef")
+    assert after[:2] == before[:2]
+    assert after[2] != before[2]
+    assert digests(tmp_path, "abcdefgh", shards=4)[:3] == after
+    assert digests(tmp_path, "xbcd")[0] != before[0]
+
+
+def test_annotations_that_cannot_be_read_have_no_digests(tmp_path):
+    shard_digests.cache_clear()
+    assert shard_digests(READER, (str(tmp_path / "absent.json"),), "training", 3, 2) == ()

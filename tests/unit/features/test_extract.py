@@ -14,7 +14,8 @@ from tsp.features import extract as module
 from tsp.features.config import ExtractConfig
 from tsp.features.extract import extract_shard, padded_start
 from tsp.io.features import FeatureFile
-from tsp.io.tables import METADATA_COLUMNS, write_table
+from tsp.io.files import sha256
+from tsp.io.tables import MANIFEST_COLUMNS, write_table
 from tsp.video.clips import extraction_frames
 from tsp.video.decode import VideoReader
 from tsp.video.transforms import eval_transform
@@ -33,6 +34,13 @@ def tiny():
     return network
 
 
+def write_manifest(path, frames, sums=None):
+    rows = [(name, name, "ok", "", 1, (sums or {}).get(name, ""), n / 30, 30.0, n) for name, n in frames.items()]
+    rows.insert(1, ("gone", "v_gone.mp4", "gone", "HTTP 404", None, "", None, None, None))
+    write_table(pd.DataFrame(rows, columns=MANIFEST_COLUMNS).astype({"bytes": "Int64", "video-frames": "Int64"}), path)
+    return path
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Four videos at 30 fps, their metadata, and weights."""
@@ -40,26 +48,22 @@ def data(tmp_path_factory):
     (folder / "videos").mkdir()
     for name, frames in FRAMES.items():
         write_video(folder / "videos" / name, frames, step=2)
-    rows = [(name, frames / 30, 30.0, frames) for name, frames in FRAMES.items()]
-    write_table(pd.DataFrame(rows, columns=METADATA_COLUMNS), folder / "metadata.csv")
+    write_manifest(folder / "probe.csv", FRAMES)
     save_encoder(folder / "encoder.safetensors", tiny().state_dict(), {})
     return folder
 
 
-def run(data, output, *, videos=None, stride=4, shard=0, shards=1, shard_size=64, work=None, **options):
+def run(data, output, *, videos=None, stride=4, manifest=None, work=None, **options):
     config = ExtractConfig(**{k: v for k, v in options.items() if k not in ("workers", "encoder")})
     extract_shard(
         data / "encoder.safetensors",
-        data / "metadata.csv",
+        manifest or data / "probe.csv",
         videos or data / "videos",
         output,
         encoder=options.get("encoder", TINY),
         stride=stride,
         config=config,
         work=work or output.parent / "work",
-        shard=shard,
-        shards=shards,
-        shard_size=shard_size,
         workers=options.get("workers", 0),
         device="cpu",
     )
@@ -102,8 +106,10 @@ def test_threads_change_no_bit(data, tmp_path):
 def test_shards_join_to_the_whole(data, tmp_path):
     whole, _ = run(data, tmp_path / "f.h5")
     parts = {}
+    names = list(FRAMES)
     for shard in range(2):
-        found, _ = run(data, tmp_path / f"{shard}.h5", shard=shard, shards=2, shard_size=2)
+        manifest = write_manifest(tmp_path / f"{shard}.csv", {n: FRAMES[n] for n in names[2 * shard :][:2]})
+        found, _ = run(data, tmp_path / f"{shard}.h5", manifest=manifest)
         assert len(found) == 2
         parts |= found
     assert list(parts) == list(whole)
@@ -126,12 +132,12 @@ def test_an_interrupted_shard_goes_on_and_ends_with_the_same_bits(data, tmp_path
     with pytest.raises(KeyboardInterrupt):
         run(data, tmp_path / "f.h5")
     assert not (tmp_path / "f.h5").exists()
-    assert len(list((tmp_path / "work").rglob("*.npy"))) == 2
+    assert len(list((tmp_path / "work").rglob("*.npz"))) == 2
     again, _ = run(data, tmp_path / "f.h5")
     assert len(calls) == 3 + 2
     for name, x in whole.items():
         np.testing.assert_array_equal(x, again[name])
-    assert not list((tmp_path / "work").rglob("*.npy"))
+    assert not list((tmp_path / "work").rglob("*.npz"))
 
 
 def test_finished_videos_of_other_options_are_not_taken(data, tmp_path, monkeypatch):
@@ -156,6 +162,27 @@ def test_a_damaged_video_is_told_and_the_others_are_kept(data, tmp_path):
     assert len(found) == 3
     assert list(json.loads(facts["failed"])) == ["v_a.mp4"]
     assert facts["n_failed"] == 1
+
+
+def test_a_video_that_is_not_the_manifest_s_is_an_error(data, tmp_path):
+    sums = {name: sha256(data / "videos" / name) for name in FRAMES}
+    run(data, tmp_path / "f.h5", manifest=write_manifest(tmp_path / "probe.csv", FRAMES, sums))
+    manifest = write_manifest(tmp_path / "probe.csv", FRAMES, sums | {"v_d.mp4": "0" * 64})
+    with pytest.raises(TspError, match=r"v_d\.mp4: not the video that .*probe\.csv lists; delete it"):
+        run(data, tmp_path / "f.h5", manifest=manifest)
+
+
+def test_damaged_features_of_an_interrupted_shard_are_found(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "feature_writer", lambda *a: pytest.fail("stopped before writing"))
+    with pytest.raises(pytest.fail.Exception):
+        run(data, tmp_path / "f.h5")
+    monkeypatch.undo()
+    path = next((tmp_path / "work").rglob("v_a.npz"))
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(TspError, match=r"v_a\.npz: damaged .*delete it and run again"):
+        run(data, tmp_path / "f.h5")
 
 
 def test_a_missing_file_is_an_error(data, tmp_path):

@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,24 @@ def test_resuming_under_another_configuration_is_refused(tmp_path, change):
         fit(Classify(lr=0.2), Points(), None, CONFIG, tmp_path, device="cpu")
     # When something is written makes no difference to what is learnt.
     fit(Classify(), Points(), None, dataclasses.replace(CONFIG, log_every=9), tmp_path, device="cpu")
+
+
+def test_a_flipped_bit_of_the_state_is_found(tmp_path):
+    fit(Classify(), Points(), Points(9), CONFIG, tmp_path, device="cpu")
+    path = tmp_path / "state.pt"
+    content = path.read_bytes()
+    # Inside the momenta, whose values any bits may be.
+    with zipfile.ZipFile(path) as archive:
+        member = max((m for m in archive.infolist() if "/data/" in m.filename), key=lambda m: m.file_size)
+    where = content.index(archive_data(path, member)) + 1
+    path.write_bytes(content[:where] + bytes([content[where] ^ 1]) + content[where + 1 :])
+    with pytest.raises(TspError, match=r"state\.pt: damaged checkpoint; delete"):
+        fit(Classify(), Points(), Points(9), CONFIG, tmp_path, device="cpu")
+
+
+def archive_data(path, member):
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(member)
 
 
 def test_damaged_state_is_named(tmp_path):

@@ -254,10 +254,10 @@ def write_list(path, rows):
     return path
 
 
-def run_shard(tmp_path, rows, shard=0, shards=1):
+def run_shard(tmp_path, rows):
     videos = write_list(tmp_path / "list.csv", rows)
-    output = tmp_path / f"manifest{shard}.csv"
-    download_shard(videos, tmp_path / "raw", output, CONFIG, shard=shard, shards=shards, shard_size=2)
+    output = tmp_path / "manifest.csv"
+    download_shard(videos, tmp_path / "raw", output, CONFIG)
     return output
 
 
@@ -273,14 +273,8 @@ def test_a_shard_is_a_manifest(server, tmp_path):
     assert sorted(p.name for p in (tmp_path / "raw").iterdir()) == ["v_NA.mp4", "v_ok.mp4"]
 
 
-def test_shards_take_their_own_rows(server, tmp_path):
-    rows = [(f"x{i}", f"v_x{i}.mp4", url(server, "ok")) for i in range(5)]
-    found = [read_manifest(run_shard(tmp_path, rows, shard, 2))["video"].tolist() for shard in range(2)]
-    assert found == [["x0", "x1"], ["x2", "x3", "x4"]]
-
-
 def test_a_shard_without_videos(tmp_path):
-    assert run_shard(tmp_path, [], 1, 2).read_text().splitlines() == [",".join(MANIFEST_COLUMNS)]
+    assert run_shard(tmp_path, []).read_text().splitlines() == [",".join(MANIFEST_COLUMNS)]
 
 
 def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Re-encoding: the call, odd names and broken files, and what a second run does."""
 
 import hashlib
+import re
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -152,15 +153,51 @@ def test_sizes_and_sums_are_those_of_the_new_file(tmp_path, raw):
     assert text[1] == f"good,v_good.mp4,ok,,{len(content)},{hashlib.sha256(content).hexdigest()},,,"
 
 
-def test_of_a_cut_file_with_the_index_first_the_frames_before_the_cut_are_kept(tmp_path, raw):
-    whole = write_video(tmp_path / "whole.mp4", 60, gop=10, muxer={"movflags": "faststart"}).read_bytes()
-    (raw / "v_cut.mp4").write_bytes(whole[: (len(whole) + whole.index(b"mdat")) // 2])
-    assert run_shard(tmp_path, [("cut", "ok")]).loc["cut", "status"] == "ok"
-    with VideoReader(tmp_path / "videos/v_cut.mp4") as reader:
-        numbers = numbers_of(reader.iterate())
-    assert 10 < len(numbers) < 40
-    # Frames around the cut may be repeated.
-    assert numbers[:-3] == list(range(len(numbers) - 3))
+def cut_behind_the_index(folder, name, **muxer):
+    """A file whose second half of the pictures is missing, all that stands before them being whole."""
+    whole = write_video(folder / name, 240, gop=10, sound=True, muxer=muxer).read_bytes()
+    start = whole.index(b"mdat") if name.endswith(".mp4") else 0
+    return whole[: (len(whole) + start) // 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "muxer", "reason"),
+    [
+        ("whole.mp4", {"movflags": "faststart"}, r"cut short: \d+ of 240 frames are there"),
+        ("whole.mkv", {}, r"cut short: [\d.]+ of 8\.\d s are there"),
+    ],
+)
+def test_a_file_cut_behind_its_index_is_a_row(tmp_path, raw, name, muxer, reason):
+    (raw / f"v_cut{name[-4:]}").write_bytes(cut_behind_the_index(tmp_path, name, **muxer))
+    found = run_shard(tmp_path, [("cut", "ok")]).loc["cut"]
+    assert found["status"] == "corrupt"
+    assert re.fullmatch(reason, found["reason"])
+    assert not list((tmp_path / "videos").iterdir())
+
+
+WHOLE = {
+    "index_behind.mp4": {},
+    "index_first.mp4": {"movflags": "faststart"},
+    "fragments.mp4": {"movflags": "frag_keyframe+empty_moov"},
+    "any.mkv": {},
+    "any.avi": {},
+    "any.ts": {},
+    "any.mov": {},
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_file_is_not_taken_for_a_cut_one(tmp_path, name):
+    for sound in (False, True):
+        with VideoReader(write_video(tmp_path / name, 60, gop=10, sound=sound, muxer=WHOLE[name])) as reader:
+            assert reader.cut_short() is None
+            assert reader.n_frames == 60
+
+
+def test_real_videos_are_whole(shared):
+    for path in sorted((shared / "real_videos").glob("*.mp4")):
+        with VideoReader(path) as reader:
+            assert reader.cut_short() is None
 
 
 def test_a_second_run_keeps_what_is_there(tmp_path, raw, monkeypatch):
@@ -171,6 +208,20 @@ def test_a_second_run_keeps_what_is_there(tmp_path, raw, monkeypatch):
 
     monkeypatch.setattr(standardise.subprocess, "run", never)
     pd.testing.assert_frame_equal(run_shard(tmp_path, [("good", "ok")]), first)
+
+
+def test_the_raw_file_may_be_deleted_afterwards(tmp_path, raw):
+    first = run_shard(tmp_path, [("good", "ok")])
+    (raw / "v_good.mkv").unlink()
+    pd.testing.assert_frame_equal(run_shard(tmp_path, [("good", "ok")]), first)
+
+
+def test_a_raw_file_that_is_not_the_manifest_s_is_refused(tmp_path, raw):
+    manifest = manifest_of(tmp_path / "download.csv", [("good", "ok")])
+    table = read_manifest(manifest).assign(sha256="0" * 64)
+    write_table(table.astype({"bytes": "Int64"}), manifest)
+    with pytest.raises(TspError, match=r"v_good\.mkv: not the file that .*download\.csv lists; delete both"):
+        standardise_shard(manifest, raw, tmp_path / "videos", tmp_path / "out.csv", CONFIG, 1)
 
 
 def test_a_damaged_output_is_made_again(tmp_path, raw):

@@ -1,0 +1,172 @@
+"""Running the small workflow in folders of its own, and judging what a fault left of it."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsp.io.files import sha256
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+TABLE = "results/tables/faults.csv"
+FEATURES = "results/features/mini_tsp/stride8"
+SEED_FOLDER = "results/experiments/gtad_synthetic/mini_tsp/seed0"
+# What the promise is about: weights, features, predictions, table.
+PROMISED = [
+    "results/pretrain/mini_tsp/encoder.safetensors",
+    f"{FEATURES}/synthetic-valid.h5",
+    f"{SEED_FOLDER}/predictions.json",
+    TABLE,
+]
+# A user error: one line that says what to do.
+ADVICE = re.compile(r"error: .*\b(delete|free|mend|fetch|raise|run again|put the old)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """How a run of the workflow ended."""
+
+    status: int
+    text: str
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """One row of the table."""
+
+    fault: str
+    tries: int = 0
+    survived: int = 0
+    skipped: str = ""
+
+    def add(self, survived: bool, told: str) -> None:
+        """Count a try; a lost one is told at once."""
+        self.tries += 1
+        self.survived += survived
+        if not survived:
+            print(f"LOST  {self.fault}: {told}", flush=True)
+
+
+class Workplace:
+    """Folders of a campaign, and the undisturbed run to compare with."""
+
+    def __init__(self, folder: Path, seed: int, short: bool) -> None:
+        self.folder, self.short, self.seed = folder, short, seed
+        self.random = random.Random(seed)
+        self.configs = [HERE / "small.yaml", *([HERE / "short.yaml"] if short else [])]
+        self.undisturbed = folder / "undisturbed"
+        start = time.monotonic()
+        done = self.run(self.empty("undisturbed"))
+        if done.status:
+            sys.exit(f"error: the undisturbed run failed\n{done.text[-3000:]}")
+        self.seconds = time.monotonic() - start
+        self.expected = self.digests(self.undisturbed)
+
+    def drawing(self, name: str) -> "Workplace":
+        """The same place with random numbers of its own, so that drivers may run side by side."""
+        place = copy(self)
+        place.random = random.Random(f"{self.seed} {name}")
+        return place
+
+    def start(self, folder: Path) -> subprocess.Popen[str]:
+        """Start the workflow as leader of a process group, its output in `folder/output.txt`."""
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", REPOSITORY / "Snakefile"]
+        command += ["--directory", folder, "--workflow-profile", REPOSITORY / "profiles/default"]
+        command += ["--configfile", *self.configs, "--", TABLE]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
+        with self.output(folder).open("w") as file:
+            return subprocess.Popen(
+                list(map(str, command)), cwd=REPOSITORY, env=environment, stdout=file, stderr=file, text=True,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def output(self, folder: Path) -> Path:
+        """Beside the folder, so that a full or read-only one loses no message."""
+        return self.folder / f"{folder.name}.txt"
+
+    def run(self, folder: Path) -> Done:
+        """Run the workflow to its end."""
+        process = self.start(folder)
+        return Done(status=process.wait(timeout=1800), text=self.output(folder).read_text(errors="replace"))
+
+    def kill_when(self, folder: Path, seen: Callable[[], bool]) -> bool:
+        """Start the workflow and kill -9 all its processes as soon as `seen()`; False: it had ended before."""
+        process = self.start(folder)
+        while process.poll() is None:
+            if seen():
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return True
+            time.sleep(0.02)
+        return False
+
+    def empty(self, name: str) -> Path:
+        """A new folder."""
+        path = self.folder / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        return path
+
+    def copy(self, name: str, without: tuple[str, ...] = ()) -> Path:
+        """The undisturbed folder once more, with its times, less what matches the patterns."""
+        path = self.folder / name
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(self.undisturbed, path, symlinks=True)
+        remove(path, without)
+        return path
+
+    def digests(self, folder: Path) -> dict[str, str]:
+        """Sums of everything promised."""
+        return {name: sha256(folder / name) if (folder / name).is_file() else "missing" for name in PROMISED}
+
+    def equal(self, folder: Path) -> bool:
+        """Whether everything promised is there, bit for bit."""
+        return self.digests(folder) == self.expected
+
+    def judge(self, folder: Path, repair: Callable[[], None]) -> tuple[bool, str]:
+        """Run under the fault, then without it. Survived: equal, or one line that says what to do and then equal."""
+        done = self.run(folder)
+        if done.status == 0:
+            return self.equal(folder), f"the run ended well with another result in {folder}"
+        told = ADVICE.search(done.text) is not None
+        self.output(folder).rename(self.folder / f"{folder.name}-fault.txt")
+        repair()
+        again = self.run(folder)
+        if again.status or not self.equal(folder):
+            return False, f"the run after it ended with status {again.status}, equal {self.equal(folder)}: {folder}"
+        return told, f"no one-line error said what to do; see {self.folder / folder.name}-fault.txt"
+
+
+def remove(folder: Path, patterns: tuple[str, ...]) -> None:
+    """Delete files and folders below `folder`."""
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def may_mount() -> str:
+    """Empty where this process may mount; else why not."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "needs root on Linux"
+    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return "" if subprocess.run(probe, capture_output=True, check=False).returncode == 0 else "may not mount"
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """Mount over a folder; taken away again at the end."""
+    subprocess.run(["mount", *options, str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
