@@ -33,9 +33,10 @@ for path in snakemake.output:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Wall seconds, peak MB of the process and jobs of one call."""
+    """Wall seconds, CPU seconds and peak MB of the process, and jobs of one call."""
 
     seconds: float
+    cpu: float
     megabytes: float
     jobs: int
 
@@ -94,7 +95,9 @@ def call(snakefile: Path, folder: Path, config: Path, *arguments: str) -> Measur
     if process.returncode:
         sys.exit(f"error: snakemake failed\n{text[-3000:]}")
     total = [line.split()[1] for line in text.splitlines() if line.startswith("total ")]
-    return Measured(seconds=seconds, megabytes=usage.ru_maxrss / 1000, jobs=int(total[0]))
+    return Measured(
+        seconds=seconds, cpu=usage.ru_utime + usage.ru_stime, megabytes=usage.ru_maxrss / 1000, jobs=int(total[0])
+    )
 
 
 def main() -> None:
@@ -107,10 +110,11 @@ def main() -> None:
         run = call(snakefile, folder, configs[SIZES[-1]])
         again = again_seconds(snakefile, folder, configs[SIZES[-1]])
     per_job = run.seconds / run.jobs
-    print(f"{'videos':>6} {'jobs':>6} {'plan':>7} {'memory':>8} {'overhead of a full run':>23}")
+    print(f"{'videos':>6} {'jobs':>6} {'plan':>7} {'CPU':>7} {'memory':>8} {'overhead of a full run':>23}")
     for size, plan in plans.items():
         overhead = plan.jobs * per_job
-        print(f"{size:6} {plan.jobs:6,} {plan.seconds:5.1f} s {plan.megabytes:5.0f} MB {overhead:21.0f} s")
+        took = f"{plan.seconds:5.1f} s {plan.cpu:5.1f} s {plan.megabytes:5.0f} MB"
+        print(f"{size:6} {plan.jobs:6,} {took} {overhead:21.0f} s")
     whole = f"{run.jobs:,} jobs, {run.seconds:.0f} s, {1000 * per_job:.0f} ms a job"
     print(f"  shards of {SIZES[-1]} run to the end: {whole};")
     print(f"  the overheads above are jobs times this; to find nothing left to do: {again:.1f} s")
