@@ -34,6 +34,7 @@ GVF_STRIDE = 16
 
 # Figures of every table (src/tsp/report/build.py says what they show).
 FIGURES = ("seeds", "curves", "recall", "classes", "training", "timeline", "similarity")
+FIGURES += ("false_positives", "sensitivity", "false_negatives")
 
 
 subsets = {s for d in SETTINGS.datasets.values() for s in d.subsets}
@@ -340,6 +341,16 @@ def experiment_tious(wildcards):
     return SETTINGS.datasets[SETTINGS.experiments[wildcards.experiment].dataset].tious
 
 
+def experiment_buckets(wildcards):
+    return SETTINGS.datasets[SETTINGS.experiments[wildcards.experiment].dataset].buckets
+
+
+def measured_metadata(wildcards):
+    """How long the measured videos are, where the annotations do not say it; none where only features were released."""
+    d = SETTINGS.experiments[wildcards.experiment].dataset
+    return [] if run_of(wildcards).features else f"results/{d}/metadata/{SETTINGS.datasets[d].valid}.csv"
+
+
 def table_cells(table):
     """(experiment, run, seed) of everything that a table shows."""
     entry = SETTINGS.tables[table]
@@ -428,6 +439,15 @@ def built_cells():
     return list(dict.fromkeys(cell for table in SETTINGS.build.tables for cell in table_cells(table)))
 
 
+def figure_tables():
+    """Tables that bring figures: of those that show the same features in the same method, the first."""
+    found = {}
+    for table in SETTINGS.build.tables:
+        found.setdefault((first_experiment(table), *(row.run for row in SETTINGS.tables[table].rows)), table)
+    return list(found.values())
+
+
+drawn_tables = figure_tables()
 built_tables = [f"results/tables/{table}.md" for table in SETTINGS.build.tables]
 built_features = [f"results/features/{name}.h5" for name in SETTINGS.build.features]
 # (data set, subset) of all videos that the tables are measured on or learn from; released features need none.
@@ -453,6 +473,6 @@ table_features = list(
 # Released features come without videos to draw on.
 built_overlays = [
     f"results/report/figures/{table}/overlay.mp4"
-    for table in SETTINGS.build.tables
+    for table in drawn_tables
     if not any(SETTINGS.runs[row.run].features for row in SETTINGS.tables[table].rows)
 ]

@@ -1,16 +1,18 @@
 """Scores.
 
-Needs: predictions.json and proposals.json of an experiment, results/<dataset>/annotations.json.
+Needs: predictions.json and proposals.json of an experiment, results/<dataset>/annotations.json,
+metadata.
 Gives: results/experiments/<experiment>/<run>/seed<k>/scores.json.
 """
 
 
 rule evaluate:
-    """Detection mAP, and average recall of the proposals, by the ActivityNet protocols (evaluation.md 3, 4)."""
+    """Detection mAP, average recall of the proposals, error analyses (evaluation.md 3, 4, 7)."""
     input:
         predictions="results/experiments/{experiment}/{run}/seed{seed}/predictions.json",
         proposals="results/experiments/{experiment}/{run}/seed{seed}/proposals.json",
         annotations=experiment_annotations,
+        metadata=measured_metadata,
     output:
         "results/experiments/{experiment}/{run}/seed{seed}/scores.json",
     log:
@@ -22,6 +24,7 @@ rule evaluate:
     params:
         subsets=experiment_subsets,
         tious=experiment_tious,
-        code=code_version("tsp.evaluation.proposals"),
+        buckets=experiment_buckets,
+        code=code_version("tsp.evaluation.proposals", "tsp.evaluation.errors"),
     script:
         "../workflow/scripts/evaluate.py"

@@ -92,7 +92,7 @@ rule page:
     """Everything on one self-contained page."""
     input:
         tables=[f"results/tables/{table}.html" for table in SETTINGS.build.tables],
-        figures=expand("results/report/figures/{table}/{figure}.png", table=SETTINGS.build.tables, figure=FIGURES),
+        figures=expand("results/report/figures/{table}/{figure}.png", table=drawn_tables, figure=FIGURES),
         overlays=built_overlays,
         manifests=built_manifests,
     output:
@@ -103,6 +103,7 @@ rule page:
         "../envs/report.yaml"
     params:
         tables=SETTINGS.build.tables,
+        drawn=drawn_tables,
         manifests=built_manifest_names,
         miniature=SETTINGS.preset == "demo",
         repository=str(REPOSITORY),

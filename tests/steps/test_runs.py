@@ -134,12 +134,13 @@ def trained(tmp_path_factory):
 
 def test_detections_and_proposals_are_scored_together(step, trained, tmp_path):
     made = {name: tmp_path / f"{name}.json" for name in ("predictions", "proposals")}
-    params = {"subsets": {"valid": "validation"}, "tious": [0.3, 0.5]}
+    params = {"subsets": {"valid": "validation"}, "tious": [0.3, 0.5], "buckets": "miniature"}
     step("post_process", input=trained, output=made, params=params)
     files = {**made, "annotations": trained["annotations"]}
     step("evaluate", input=files, output=[tmp_path / "scores.json"], params=params)
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert list(scores["mAP"]) == ["0.30", "0.50"]
+    assert set(scores["errors"]["sensitivity"]) == {"average_mAP_N", "coverage", "length", "instances"}
     assert scores["proposals"]["AR"]["1"] < scores["proposals"]["AR"]["100"] <= 1
 
 

@@ -1,6 +1,6 @@
-"""Detection mAP, and average recall of the proposals, by the ActivityNet protocols."""
+"""Detection mAP, average recall of the proposals (ActivityNet protocols), and error analyses of the detections."""
 
-from tsp.evaluation import detection, proposals
+from tsp.evaluation import detection, errors, proposals
 from tsp.io.files import write_json
 from tsp.steps import run_step
 
@@ -9,7 +9,10 @@ def main(job):
     truth, subset = job.input.annotations, job.params.subsets["valid"]
     found = detection.scores_json(detection.detection_map(truth, job.input.predictions, subset, job.params.tious))
     recall = proposals.scores_json(proposals.proposal_recall(truth, job.input.proposals, subset))
-    write_json(job.output[0], {**found, "proposals": recall})
+    failures = errors.analyse_files(
+        truth, job.input.predictions, subset, job.params.buckets, metadata=job.input.get("metadata") or None
+    )
+    write_json(job.output[0], {**found, "proposals": recall, "errors": failures})
 
 
 if __name__ == "__main__":

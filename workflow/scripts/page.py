@@ -11,7 +11,7 @@ def main(job):
     write_report(
         Path(job.output[0]),
         tables=dict(zip(tables, map(Path, job.input.tables), strict=True)),
-        figures={table: Path("results/report/figures") / table for table in tables},
+        figures={table: Path("results/report/figures") / table for table in job.params.drawn},
         overlays={Path(path).parent.name: Path(path) for path in job.input.get("overlays", [])},
         miniature=job.params.miniature,
         manifests=dict(zip(job.params.manifests, map(Path, job.input.manifests), strict=True)),

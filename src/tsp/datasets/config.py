@@ -54,6 +54,8 @@ class DatasetConfig:
         default_factory=lambda: [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.8999999999999999, 0.95]
     )
     """tIoU thresholds of the detection mAP; the official ten, the ninth as the official code computes it."""
+    buckets: Literal["activitynet", "thumos14", "miniature"] = "activitynet"
+    """Buckets by length, share of the video and number of instances in the error analyses."""
     max_failed: float = 0.01
     """Share of videos that may fail before the subset is refused."""
     standardise: dict[str, Any] = field(default_factory=dict)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,15 @@ from tsp.evaluation.detection import (
     overlapping,
     tied,
 )
-from tsp.evaluation.io import Floats, GroundTruth, Ints, Predictions
+from tsp.evaluation.io import (
+    Floats,
+    GroundTruth,
+    Ints,
+    Predictions,
+    read_detections,
+    read_ground_truth,
+    with_durations,
+)
 
 Mask = NDArray[np.bool_]
 SIZES = ("XS", "S", "M", "L", "XL")
@@ -35,8 +44,14 @@ BUCKETS: dict[str, dict[str, tuple[float, ...]]] = {
         "length": (3.0, 6.0, 12.0, 18.0, np.inf),
         "instances": (1.0, 40.0, 80.0, np.inf),
     },
+    # Generated videos of half a minute: short actions end at 3.2 s, long ones begin at 4 s.
+    "miniature": {
+        "coverage": (0.08, 0.1, 0.15, 0.2, 1.0),
+        "length": (2.5, 3.5, 5.0, 6.5, np.inf),
+        "instances": (1.0, 2.0, 3.0, np.inf),
+    },
 }
-ERROR_TIOUS = {"activitynet": ACTIVITYNET_TIOUS, "thumos14": (0.5,)}
+ERROR_TIOUS = {"activitynet": ACTIVITYNET_TIOUS, "thumos14": (0.5,), "miniature": ACTIVITYNET_TIOUS}
 TRUE_POSITIVE, DOUBLE, WRONG_LABEL, LOCALISATION, CONFUSION, BACKGROUND = range(6)
 KINDS = ("true positive", "double detection", "wrong label", "localisation", "confusion", "background")
 GROUPS = 10
@@ -176,6 +191,35 @@ def analyse(
         "options": truth.options | {"strict_compat": strict_compat, "joint": joint},
         "counts": truth.counts | predictions.counts | instances.removed,
     }
+
+
+def analyse_files(
+    annotations: str | Path,
+    predictions: str | Path,
+    subset: str,
+    buckets: str,
+    *,
+    metadata: str | Path | None = None,
+) -> dict[str, Any] | None:
+    """`analyse` of a submission, with the buckets and thresholds of one data set.
+
+    Args:
+        annotations: ground truth.
+        predictions: labelled detections.
+        subset: exact name, such as `validation`.
+        buckets: entry of `BUCKETS`.
+        metadata: table with the videos' durations, read where the annotations do not state all of them.
+
+    Returns:
+        None where nobody states how long the videos are.
+    """
+    truth = read_ground_truth(annotations, subset)
+    stated = truth.durations is not None and bool((truth.durations[truth.video] > 0).all())
+    if not stated and metadata is None:
+        log.warning("%s: no durations of all videos, so errors are not analysed", annotations)
+        return None
+    instances = characterise(truth if stated or metadata is None else with_durations(truth, metadata), BUCKETS[buckets])
+    return analyse(instances, read_detections(predictions, instances.truth), ERROR_TIOUS[buckets])
 
 
 def rank(truth: GroundTruth, predictions: Predictions, thresholds: Floats, *, strict_compat: bool) -> list[Ranked]:

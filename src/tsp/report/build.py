@@ -12,6 +12,7 @@ from typing import Any
 
 from tsp.io.annotations import read_annotations
 from tsp.io.files import sha256
+from tsp.report import errors
 from tsp.report.config import TableConfig
 from tsp.report.figures import class_bars, map_curves, recall_curves, seed_dots, training_curves
 from tsp.report.overlay import pick_videos, similarity_of_files, timeline_of_files
@@ -27,10 +28,23 @@ FIGURES = {
     "timeline": ("Predictions over time", "Annotated actions above the five best predictions of each run (seed 0)."),
     "similarity": (
         "Temporal similarity of features",
-        "Cosine similarity of every two clips of one video, actions marked along the edges: features that are"
-        " sensitive to time show the actions as blocks.",
+        "Cosine similarity of every two clips of one video, as they are and without their mean over the video; actions"
+        " marked along the edges: features that are sensitive to time show the actions as blocks.",
     ),
     "training": ("Pretraining", "Losses and accuracies of the encoders."),
+    "false_positives": (
+        "What predictions are, and what errors cost",
+        "Left: kinds of predictions from the best-ranked to the tenth as many again; right: what removing each kind of"
+        " error would gain. Means of the seeds (DETAD).",
+    ),
+    "sensitivity": (
+        "By what the actions are like",
+        "Normalised average mAP of the instances of each bucket; dashed: of all. Means of the seeds (DETAD).",
+    ),
+    "false_negatives": (
+        "Missed actions",
+        "Share of the instances of each bucket that no prediction finds; dashed: of all. Means of the seeds (DETAD).",
+    ),
 }
 OVERLAY = "Annotated actions above the five best predictions of each run (seed 0); hatched: another class."
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "h5py", "av", "snakemake")
@@ -68,6 +82,7 @@ def draw_figures(config: TableConfig, sources: Sources, folder: Path) -> None:
     recall_curves(scores, runs, folder / "recall.png", experiment=experiment, note=note)
     class_bars(scores, runs, folder / "classes.png", experiment=experiment, note=note)
     training_curves(_labelled(sources.logs, runs), folder / "training.png", note=note)
+    errors.draw_all(errors.analyses_of(scores, runs, experiment), folder, note=note)
     timeline_of_files(
         sources.annotations,
         _labelled(sources.predictions, runs),

@@ -65,6 +65,22 @@ class DifferenceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceConfig:
+    """A row of other people's numbers: another method, other features, or another implementation."""
+
+    label: str
+    """Text of the row."""
+    experiment: str
+    """Experiment of the columns."""
+    values: dict[str, float]
+    """Metric of a column -> value in the table's unit; columns without one show a dash."""
+    source: str
+    """Where it was read."""
+    certainty: Literal["verified", "second-hand", "recalled"]
+    """As in `published`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TableConfig:
     """A table: rows are runs, columns are metrics of experiments."""
 
@@ -82,6 +98,8 @@ class TableConfig:
     """Published values; a cell without one shows a dash."""
     differences: list[DifferenceConfig] = field(default_factory=list)
     """Rows of paired differences below the runs."""
+    references: list[ReferenceConfig] = field(default_factory=list)
+    """Rows of other people's numbers at the end."""
     overlay: str | None = None
     """Video that is rendered with its predictions; null: the first with two actions."""
 
@@ -97,6 +115,9 @@ class TableConfig:
         for d in self.differences:
             _known("differences", d.minuend, runs, "row")
             _known("differences", d.subtrahend, runs, "row")
+        for r in self.references:
+            for metric in r.values:
+                _known("references", (r.experiment, metric), cells, "column")
 
 
 def _once(key: str, names: Iterable[object]) -> None:

@@ -1,14 +1,15 @@
 """Figures of the error analyses: kinds of false positives, sensitivity, misses. As all figures: PNG, PDF and CSV."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from tsp.errors import TspError
 from tsp.evaluation.errors import KINDS
 from tsp.report.style import COLOURS, INK, SOFT, drawing, legend_above
+from tsp.report.tables import Scores
 
 Results = Mapping[str, Mapping[str, Any]]
 CHARACTERISTICS = {"coverage": "Coverage", "length": "Length", "instances": "Instances in the video"}
@@ -24,10 +25,45 @@ def draw_all(results: Results, folder: str | Path, *, note: str = "") -> None:
         note: such as `miniature`.
     """
     if not results:
-        raise TspError(f"{folder}: nothing to draw; no run has error analyses")
+        for stem in ("false_positives", "sensitivity", "false_negatives"):
+            with drawing(Path(folder) / f"{stem}.png", size=(4.8, 1.2), note=note) as (figure, rows):
+                rows.append(("run", "percent"))
+                figure.text(0.5, 0.5, "Not analysed: how long the videos are is not known.", ha="center", va="center")
+        return
     error_profile(results, Path(folder) / "false_positives.png", note=note)
     sensitivity(results, Path(folder) / "sensitivity.png", note=note)
     misses(results, Path(folder) / "false_negatives.png", note=note)
+
+
+def analyses_of(scores: Scores, runs: Mapping[str, str], experiment: str) -> dict[str, Any]:
+    """Error analyses of scores.json files, the mean of the seeds of each run.
+
+    Args:
+        scores: content by (experiment, run, seed).
+        runs: runs with their labels.
+        experiment: whose scores.
+
+    Returns:
+        By label; without a run where the videos' durations were unknown.
+    """
+    found = {}
+    for run, label in runs.items():
+        seeds = [content.get("errors") for (e, r, _), content in sorted(scores.items()) if (e, r) == (experiment, run)]
+        if seeds and None not in seeds:
+            found[label] = mean_of(seeds)
+    return found
+
+
+def mean_of(values: Sequence[Any]) -> Any:
+    """Number by number the mean of equally built objects; what is undefined in one is undefined."""
+    first = values[0]
+    if isinstance(first, Mapping):
+        return {key: mean_of([value[key] for value in values]) for key in first}
+    if isinstance(first, list):
+        return [mean_of(items) for items in zip(*values, strict=True)]
+    if isinstance(first, str | bool) or None in values:
+        return None if None in values else first
+    return first if len(set(values)) == 1 else statistics.fmean(values)
 
 
 def error_profile(results: Results, output: str | Path, *, note: str = "") -> None:
@@ -60,7 +96,7 @@ def error_profile(results: Results, output: str | Path, *, note: str = "") -> No
             right.margins(x=0.2)
             right.grid(axis="y", visible=False)
             right.set_xlabel("gain in average mAP$_N$ (points)")
-            right.set_title(f"{run}: what errors cost")
+            right.set_title("what errors cost")
             rows += [(run, "impact", "", kind, value) for kind, value in gains.items()]
         legend_above(figure, grid[0][0])
 

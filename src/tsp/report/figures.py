@@ -238,7 +238,9 @@ def _by_seed(scores: Scores, runs: Runs, experiment: str, metric: str) -> dict[s
     found: dict[str, dict[int, float]] = {run: {} for run in labelled(runs)}
     for (e, run, seed), content in sorted(scores.items()):
         if e == experiment and run in found:
-            found[run][seed] = 100 * metric_value(content, metric, f"scores of {e}, {run}, seed {seed}")
+            value = metric_value(content, metric, f"scores of {e}, {run}, seed {seed}")
+            if value is not None:
+                found[run][seed] = 100 * value
     _something(any(found.values()), f"{experiment}, {metric}")
     return {run: values for run, values in found.items() if values}
 

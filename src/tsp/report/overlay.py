@@ -120,10 +120,12 @@ def similarity_of_files(
 def similarity(
     features: Mapping[str, Floats], times: Mapping[str, Floats], video: Video, output: str | Path, *, note: str = ""
 ) -> None:
-    """Cosine similarity of every two clips of a video, a panel per run, all on one colour scale.
+    """Cosine similarity of every two clips of a video, a column per run; rows share a colour scale.
 
-    Actions are marked along both edges. The title states the mean similarity of two clips in actions and of one in an
-    action with one outside: the larger the gap, the better the features tell action from background.
+    Above, the features as they are; below, without their mean over the video, since features of a network that ends in
+    rectified averages all point roughly the same way. Actions are marked along both edges. Titles state the mean
+    similarity of two clips in actions and of one in an action with one outside: the larger the gap, the better the
+    features tell action from background.
 
     Args:
         features: label of the run -> `[n, C]`; of more than 200 clips evenly spaced ones are drawn.
@@ -134,28 +136,34 @@ def similarity(
     """
     if not features:
         raise TspError(f"{output}: no features to compare")
-    with drawing(output, size=(0.9 + 3.1 * len(features), 3.7), note=note) as (figure, rows):
-        rows.append(("run", "video", "time_1_s", "time_2_s", "cosine"))
-        grid = figure.subplots(1, len(features), squeeze=False).ravel()
-        matrices = {}
+    with drawing(output, size=(0.9 + 3.1 * len(features), 7.0), note=note) as (figure, rows):
+        rows.append(("run", "video", "time_1_s", "time_2_s", "cosine", "cosine_without_mean"))
+        grid = figure.subplots(2, len(features), squeeze=False)
+        seconds, matrices = {}, {}
         for label, array in features.items():
             if len(array) != len(times[label]) or not len(array):
                 raise TspError(f"{video.name}, {label}: {len(array)} features for {len(times[label])} times")
             chosen = np.unique(np.linspace(0, len(array) - 1, min(POINTS, len(array))).round().astype(int))
-            matrices[label] = (times[label][chosen], _cosine(array[chosen]))
-        low = min(float(m.min()) for _, m in matrices.values())
-        for axes, (label, (seconds, matrix)) in zip(grid, matrices.items(), strict=True):
-            inside = np.any([(s.start_s <= seconds) & (seconds <= s.end_s) for s in video.segments], axis=0)
-            image = _matrix(axes, seconds, matrix, low)
-            _mark(axes, video)
-            axes.set_title(f"{label}\n{_contrast(matrix, inside)}", fontsize=8.5)
-            upper = np.triu_indices(len(seconds))
-            rows += [
-                (label, video.name, a, b, c)
-                for a, b, c in zip(seconds[upper[0]], seconds[upper[1]], matrix[upper], strict=True)
-            ]
-        grid[0].set_ylabel("seconds")
-        figure.colorbar(image, ax=list(grid), label="cosine similarity", shrink=0.8, pad=0.02)
+            seconds[label] = times[label][chosen]
+            matrices[label] = (_cosine(array[chosen]), _cosine(array[chosen] - array.mean(axis=0)))
+            upper = np.triu_indices(len(chosen))
+            columns = (seconds[label][upper[0]], seconds[label][upper[1]], *(m[upper] for m in matrices[label]))
+            rows += [(label, video.name, *values) for values in zip(*columns, strict=True)]
+        for number, (panels, kind) in enumerate(zip(grid, ("", ", without the mean"), strict=True)):
+            low = min(float(m[number].min()) for m in matrices.values())
+            for axes, label in zip(panels, features, strict=True):
+                image = _panel(axes, seconds[label], matrices[label][number], video, low)
+                axes.set_title(f"{label}{kind}\n{axes.get_title(loc='left')}", fontsize=8)
+            panels[0].set_ylabel("seconds")
+            figure.colorbar(image, ax=list(panels), label="cosine similarity", shrink=0.8, pad=0.02)
+
+
+def _panel(axes: Axes, seconds: Floats, matrix: Floats, video: Video, low: float) -> AxesImage:
+    inside = np.any([(s.start_s <= seconds) & (seconds <= s.end_s) for s in video.segments], axis=0)
+    image = _matrix(axes, seconds, matrix, low)
+    _mark(axes, video)
+    axes.set_title(_contrast(matrix, inside), loc="left")
+    return image
 
 
 def _bar(
@@ -176,8 +184,10 @@ def _contrast(matrix: Floats, inside: NDArray[np.bool_]) -> str:
     pairs = np.outer(inside, inside) & ~np.eye(len(inside), dtype=bool)
     both = float(matrix[pairs].mean()) if pairs.any() else None
     mixed = matrix[inside][:, ~inside]
-    parts = [] if both is None else [f"action–action {both:.2f}"]
-    parts += [f"action–background {mixed.mean():.2f}"] if mixed.size else []
+    # Raw features may differ in the fourth digit alone.
+    digits = 2 if matrix.min() < 0.9 else 4
+    parts = [] if both is None else [f"action–action {both:.{digits}f}"]
+    parts += [f"action–background {mixed.mean():.{digits}f}"] if mixed.size else []
     return ", ".join(parts)
 
 

@@ -2,8 +2,8 @@
 
 The CSV is tidy, one value per row. `kind` is `seed` (one training), `mean` (over seeds, with sample standard
 deviation and n; without value where nothing was run), `published`, `ours_minus_published`, `paired_seed` and
-`paired_mean` (`run` minus `subtrahend` of the same seed, `n_positive` of `n` above zero). Values are in the table's
-unit.
+`paired_mean` (`run` minus `subtrahend` of the same seed, `n_positive` of `n` above zero, with `t` and the two-sided `p`
+of a paired t-test), and `reference` (other people's, `run` empty). Values are in the table's unit.
 """
 
 import re
@@ -18,8 +18,9 @@ import pandas as pd
 from tsp.errors import TspError
 from tsp.io.files import atomic, read_json
 from tsp.io.tables import write_table as write_csv
-from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, TableConfig
+from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, ReferenceConfig, TableConfig
 from tsp.report.markup import document, text
+from tsp.report.significance import least_exact, paired_t
 
 Cell = tuple[str, str, int]
 Scores = Mapping[Cell, Mapping[str, Any]]
@@ -31,7 +32,7 @@ MINIATURE = (
     "they say nothing about the paper's."
 )
 COLUMNS = ["kind", "run", "subtrahend", "label", "experiment", "metric", "seed", "value", "sd", "n", "n_positive"]
-COLUMNS += ["source", "certainty", "miniature"]
+COLUMNS += ["t", "p", "source", "certainty", "miniature"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,9 @@ def build_table(config: TableConfig, scores: Scores) -> Table:
     }
     # The miniature is another data set: a difference to published values would be meaningless.
     stated = {} if config.miniature else {(p.run, p.experiment, p.metric): p for p in config.published}
-    sources: list[tuple[str, str]] = list(dict.fromkeys((p.certainty, p.source) for p in stated.values()))
+    references = [] if config.miniature else config.references
+    origins: list[PublishedConfig | ReferenceConfig] = [*stated.values(), *references]
+    sources: list[tuple[str, str]] = list(dict.fromkeys((o.certainty, o.source) for o in origins))
     lines: list[Line] = []
     for row in config.rows:
         cells = [ours[row.run, c.experiment, c.metric] for c in config.columns]
@@ -122,26 +125,40 @@ def build_table(config: TableConfig, scores: Scores) -> Table:
         paired = [_paired(ours, difference, c) for c in config.columns]
         lines += _difference_lines(difference.title, paired, config.columns)
         summary.append(f"{difference.title}, {config.columns[-1].title}: {_in_words(paired[-1], config.columns[-1])}.")
-    values = pd.DataFrame(_csv_rows(config, ours, stated), columns=COLUMNS)
+    lines += [_reference_line(reference, config.columns, sources) for reference in references]
+    values = pd.DataFrame([*_csv_rows(config, ours, stated), *_reference_rows(references)], columns=COLUMNS)
     counts = {name: values[name].astype("Int64") for name in ("seed", "n", "n_positive")}
     return Table(config=config, lines=lines, sources=sources, summary=summary, values=values.assign(**counts))
 
 
-def metric_value(scores: Mapping[str, Any], metric: str, where: str) -> float:
+def metric_value(scores: Mapping[str, Any], metric: str, where: str) -> float | None:
     """Look up `mAP@0.5`, `AR@100`, `average_mAP`, ... in the content of a scores.json.
+
+    Of its error analyses, `length@XS` is the normalised average mAP of the shortest instances, `missed_length@XS` the
+    share of them that is missed; `coverage` and `instances` likewise. A bucket without instances is None.
 
     Raises:
         TspError: not there; the message lists what is.
     """
     name, _, at = metric.partition("@")
-    scores = {**scores.get("proposals", {}), **scores}
+    scores = {**_by_bucket(scores.get("errors") or {}), **scores.get("proposals", {}), **scores}
     try:
         value = scores[name][f"{float(at):.2f}" if name == "mAP" else at] if at else scores[name]
-        return float(value)
+        return None if value is None else float(value)
     except (KeyError, TypeError, ValueError) as error:
         known = [k for k, v in scores.items() if isinstance(v, int | float)]
         known += [f"{k}@{at}" for k in ("mAP", "AR") for at in scores.get(k, {})]
         raise TspError(f"{where}: no metric {metric!r}; there are {', '.join(known)}") from error
+
+
+def _by_bucket(errors: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    found: dict[str, dict[str, float | None]] = {}
+    for name, analysis in errors.get("sensitivity", {}).items():
+        if isinstance(analysis, Mapping):
+            found[name] = {size: bucket["average_mAP_N"] for size, bucket in analysis["buckets"].items()}
+            misses = errors["false_negatives"][name]
+            found[f"missed_{name}"] = {size: bucket["missed"] for size, bucket in misses.items()}
+    return found
 
 
 def write_table(table: Table, csv: str | Path, md: str | Path, html: str | Path) -> None:
@@ -204,16 +221,24 @@ def read_fragment(path: str | Path) -> str:
 def _legend(table: Table) -> str:
     said = "Ours: mean ± sample standard deviation over n seeds (trainings)."
     if table.config.differences:
+        most = table.values.loc[table.values["kind"] == "paired_mean", "n"].max()
         said += " Differences are paired: the same seed with either features."
+        if most > 1:
+            said += (
+                " p: two-sided paired t-test over the seeds, which takes the differences for normal; flipping signs,"
+                f" without that assumption, can give no p below {least_exact(most):.2g} with {most} seeds. Encoders are"
+                " trained once: seeds vary the downstream training alone."
+            )
     said += f" {DASH}: not run."
     return said + (" Bracketed numbers: sources." if table.sources else "")
 
 
 def _sample(run: str, column: ColumnConfig, scores: Scores) -> Sample:
     found = {
-        seed: column.scale * metric_value(content, column.metric, f"scores of {experiment}, {name}, seed {seed}")
+        seed: column.scale * value
         for (experiment, name, seed), content in scores.items()
         if (experiment, name) == (column.experiment, run)
+        and (value := metric_value(content, column.metric, f"scores of {experiment}, {name}, seed {seed}")) is not None
     }
     return Sample(seeds=dict(sorted(found.items())))
 
@@ -268,13 +293,46 @@ def _difference_lines(title: str, paired: list[Sample], columns: list[ColumnConf
     if any(s.n for s in paired):
         texts = [f"{s.n_positive} of {s.n}" if s.n else DASH for s in paired]
         lines.append(Line(kind="difference", label="seeds positive", cells=texts, sub=True))
+    tests = [paired_t(s.seeds.values()) for s in paired]
+    if any(tests):
+        texts = [DASH if test is None else probability(test[1]) for test in tests]
+        lines.append(Line(kind="difference", label="p, paired t-test", cells=texts, sub=True))
     return lines
+
+
+def _reference_line(reference: ReferenceConfig, columns: list[ColumnConfig], sources: list[tuple[str, str]]) -> Line:
+    number = sources.index((reference.certainty, reference.source)) + 1
+    found = [reference.values.get(c.metric) if c.experiment == reference.experiment else None for c in columns]
+    cells = [DASH if v is None else f"{_number(v, c)} [{number}]" for v, c in zip(found, columns, strict=True)]
+    return Line(kind="reference", label=reference.label, cells=cells)
+
+
+def _reference_rows(references: Iterable[ReferenceConfig]) -> Iterable[dict[str, Any]]:
+    for r in references:
+        for metric, value in r.values.items():
+            yield {
+                "kind": "reference",
+                "label": r.label,
+                "experiment": r.experiment,
+                "metric": metric,
+                "value": value,
+                "source": r.source,
+                "certainty": r.certainty,
+                "miniature": False,
+            }
+
+
+def probability(p: float) -> str:
+    """Three decimals, or the power of ten it lies below."""
+    return f"{p:.3f}" if p >= 0.0005 else "< 0.001"
 
 
 def _in_words(paired: Sample, column: ColumnConfig) -> str:
     if not paired.n:
         return "not run"
-    return f"{_mean(paired, column, '+')}, {paired.n_positive} of {paired.n} seeds positive"
+    test = paired_t(paired.seeds.values())
+    said = "" if test is None else f", paired t-test p {'' if test[1] < 0.0005 else '= '}{probability(test[1])}"
+    return f"{_mean(paired, column, '+')}, {paired.n_positive} of {paired.n} seeds positive{said}"
 
 
 def _mean(sample: Sample, column: ColumnConfig, sign: str = "") -> str:
@@ -324,5 +382,7 @@ def _csv_rows(
 def _sample_rows(base: dict[str, Any], sample: Sample, prefix: str) -> Iterable[dict[str, Any]]:
     for seed, value in sample.seeds.items():
         yield {**base, "kind": f"{prefix}seed", "seed": seed, "value": value}
-    positive = {"n_positive": sample.n_positive} if prefix else {}
-    yield {**base, "kind": f"{prefix}mean", "value": sample.mean, "sd": sample.sd, "n": sample.n, **positive}
+    more: dict[str, Any] = {"n_positive": sample.n_positive} if prefix else {}
+    if prefix and (test := paired_t(sample.seeds.values())):
+        more |= {"t": test[0], "p": test[1]}
+    yield {**base, "kind": f"{prefix}mean", "value": sample.mean, "sd": sample.sd, "n": sample.n, **more}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tsp.errors import TspError
-from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, RowConfig, TableConfig
+from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, ReferenceConfig, RowConfig, TableConfig
 from tsp.report.tables import MINIATURE, build_table, fragment, markdown, metric_value, read_fragment, write_table
 
 CONFIG = TableConfig(
@@ -75,7 +75,10 @@ def test_differences_are_paired_by_seed():
     assert found["TSP - TAC"] == "+0.50 ± 2.12 (n=2)"
     assert found["TSP - TAC: seeds 0, 1"] == "+2.00 −1.00"
     assert found["TSP - TAC: seeds positive"] == "1 of 2"
-    assert table.summary == ["TSP - TAC, average: +0.50 ± 2.12 (n=2), 1 of 2 seeds positive."]
+    said = "TSP - TAC, average: +0.50 ± 2.12 (n=2), 1 of 2 seeds positive, paired t-test p = 0.795."
+    assert table.summary == [said]
+    assert found["TSP - TAC: p, paired t-test"] == "0.795"
+    assert "no p below 0.5 with 2 seeds" in markdown(table)
     assert build_table(CONFIG, {}).summary == ["TSP - TAC, average: not run."]
 
 
@@ -102,6 +105,39 @@ def test_the_miniature_says_so_and_shows_nothing_published():
     assert "miniature" in page.split("</h2>")[0]
     assert set(table.values["kind"]) == {"seed", "mean", "paired_seed", "paired_mean"}
     assert table.values["miniature"].all()
+
+
+def test_rows_of_other_people_name_their_source():
+    other = ReferenceConfig(
+        label="OpenTAD", experiment="e", values={"average_mAP": 36.2}, source="README", certainty="second-hand"
+    )
+    table = build_table(replace(CONFIG, references=[other]), SCORES)
+    assert (table.lines[-1].label, table.lines[-1].cells) == ("OpenTAD", ["—", "36.20 [3]"])
+    assert "[3] second-hand: README" in markdown(table)
+    row = table.values[table.values.kind == "reference"].iloc[0]
+    assert (row.value, row.certainty) == (36.2, "second-hand")
+    assert all(line.kind != "reference" for line in build_table(replace(CONFIG, miniature=True), SCORES).lines)
+    with pytest.raises(TspError, match=r"references: e mAP@0\.75 is no column"):
+        replace(CONFIG, references=[replace(other, values={"mAP@0.75": 1.0})])
+
+
+def errors(value):
+    def buckets(name, last):
+        return {"XS": {"instances": 3, name: value}, "XL": {"instances": 0, name: last}}
+
+    sensitivity = {"average_mAP_N": value, "length": {"buckets": buckets("average_mAP_N", None), "min": value}}
+    return {"sensitivity": sensitivity, "false_negatives": {"missed": 0.5, "length": buckets("missed", None)}}
+
+
+def test_short_actions_come_from_the_error_analyses():
+    scores = {**content(0.3), "errors": errors(0.2)}
+    assert metric_value(scores, "length@XS", "x") == metric_value(scores, "missed_length@XS", "x") == 0.2
+    assert metric_value(scores, "length@XL", "x") is None
+    with pytest.raises(TspError, match="no metric 'length@XXL'"):
+        metric_value(scores, "length@XXL", "x")
+    columns = [ColumnConfig(experiment="e", metric=f"length@{size}", title=size) for size in ("XS", "XL")]
+    table = build_table(replace(CONFIG, columns=columns, published=[]), {("e", "tsp", 0): scores})
+    assert [line.cells for line in table.lines if line.label == "TSP"] == [["20.00 (n=1)", "—"]]
 
 
 def test_markdown_is_aligned_and_states_sources():
