@@ -101,6 +101,9 @@ def shown_manifest(wildcards):
     return shown_videos(wildcards, "results/{dataset}/manifest/{subset}.csv")
 
 
+built_captions = [f"results/tables/{table}.md" for table in SETTINGS.build.captions]
+built_captions += ["results/report/captions.html"] * bool(SETTINGS.build.captions)
+
 # What is captioned and scored, and what both networks learn from.
 CAPTION_STREAMS = {
     "config": "results/captions/{captioning}/config.yaml",
