@@ -34,7 +34,7 @@ def test_demo_goes_from_videos_to_the_report(snakemake, tmp_path):
     assert (jobs["infer_training_subset"], jobs["list_candidates"]) == (2, 4)
 
 
-def test_paper_needs_the_annotations_and_nothing_else(snakemake, tmp_path):
+def test_paper_needs_the_annotations_and_nothing_else(snakemake, thumos14, tmp_path):
     arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper"]
     missing = snakemake(tmp_path, *arguments)
     assert missing.returncode != 0
@@ -43,12 +43,20 @@ def test_paper_needs_the_annotations_and_nothing_else(snakemake, tmp_path):
     annotations = tmp_path / "data/activitynet/activity_net.v1-3.min.json"
     annotations.parent.mkdir(parents=True)
     annotations.write_text(json.dumps({"version": "1.3", "taxonomy": [], "database": {}}))
+    for name in ("train.json", "val_1.json", "val_2.json", "available_mp4.txt"):
+        path = tmp_path / "data/activitynet_captions" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     jobs = planned(snakemake(tmp_path, *arguments))
     assert "render" not in jobs
-    # 101 + 50 shards of videos; released weights, TAC and TSP.
-    assert jobs["download"] == jobs["standardise"] == jobs["probe"] == 151
-    assert jobs["pretrain"] == 3
-    assert jobs["train_localiser"] == 18
+    # 101 + 50 shards of ActivityNet, 4 + 5 of THUMOS14; released weights, and TAC and TSP on either.
+    assert jobs["download"] == jobs["standardise"] == jobs["probe"] == 160
+    assert jobs["pretrain"] == 5
+    # G-TAD and BMN: three rows on ActivityNet, two on THUMOS14, three seeds; one more BMN lists THUMOS14's proposals.
+    assert jobs["train_localiser"] == 30
+    assert jobs["train_refiner"] == 12
+    assert jobs["train_captioner"] == jobs["train_proposals"] == 6
+    assert jobs["table"] == 6
 
 
 FAULTS = {

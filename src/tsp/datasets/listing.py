@@ -87,12 +87,18 @@ def shard_digests(
         One digest per shard; none where the annotations cannot be read, which their own step says better.
     """
     try:
-        videos = read_source(resolve(reader), [Path(path) for path in annotations])
+        videos = _annotated(reader, annotations)
     except TspError:
         return ()
     rows = [(v.name, v.filename, v.source) for v in videos if same_subset(v.subset, official)]
     parts = [shard_rows(len(rows), shard, shards, shard_size) for shard in range(shards)]
     return tuple(hashlib.sha256(repr(rows[p.start : p.stop]).encode()).hexdigest()[:12] for p in parts)
+
+
+@functools.cache
+def _annotated(reader: str, annotations: tuple[str, ...]) -> list[Video]:
+    """Planning asks for each subset of the same files."""
+    return read_source(resolve(reader), [Path(path) for path in annotations])
 
 
 def _local_files(folder: str | None) -> dict[str, Path] | None:
