@@ -81,3 +81,47 @@ CAPTION_SOURCES = {
     "train_audio": stream("audio", "train"),
     "captions": training_captions,
 }
+
+
+def example_of(wildcards):
+    """The captioning whose captions a table shows first."""
+    return next(c.experiment for c in SETTINGS.tables[wildcards.table].columns if c.experiment in SETTINGS.captions)
+
+
+def example_captions(wildcards):
+    """Captions of the first seed, in row order."""
+    name = example_of(wildcards)
+    seed = SETTINGS.captions[name].seeds[0]
+    return [cell_path((name, row.run, seed), "captions.json") for row in SETTINGS.tables[wildcards.table].rows]
+
+
+def example_references(wildcards):
+    return SETTINGS.captions[example_of(wildcards)].references
+
+
+def example_videos(wildcards, pattern="results/{dataset}/videos/{subset}"):
+    d = SETTINGS.captions[example_of(wildcards)].dataset
+    return pattern.format(dataset=d, subset=SETTINGS.datasets[d].valid)
+
+
+def example_manifest(wildcards):
+    """Of the videos that are shown; none where only features were released."""
+    if any(SETTINGS.runs[row.run].features for row in SETTINGS.tables[wildcards.table].rows):
+        return []
+    return example_videos(wildcards, "results/{dataset}/manifest/{subset}.csv")
+
+
+def example_note(wildcards):
+    return "miniature" if SETTINGS.tables[wildcards.table].miniature else ""
+
+
+def caption_page(table):
+    return f"results/report/captions/{table}.html"
+
+
+# In the report: what the preset builds, and what `snakemake captions` has made already.
+shown_captions = [
+    caption_page(table)
+    for table in captioned_tables
+    if table in SETTINGS.build.tables or (table in SETTINGS.build.captions and Path(caption_page(table)).exists())
+]
