@@ -35,7 +35,7 @@ demo: $(READY)
 	@$(BIN)/python -m tsp show
 
 test: $(READY)
-	pytest -n auto
+	pytest -n auto --dist loadgroup
 
 faults: $(READY)
 	$(BIN)/python tests/faults/campaign.py $(if $(SHORT),--short)

@@ -2,7 +2,7 @@
 
 Needs: results/features, results/<dataset>/{metadata,videos}, ActivityNet Captions files.
 Gives: results/sound/<kind>/<dataset>-<subset>.h5, results/captions/<captioning>/<run>/seed<k>/{captioner.safetensors,
-proposals.safetensors, segments.json, captions.json, annotated-<n>.json, scores.json}, results/report/captions.html.
+proposals.safetensors, segments.json, captions.json, annotated-<n>.json, scores.json}.
 """
 
 
@@ -269,28 +269,3 @@ rule evaluate_captions:
         code=code_version("tsp.caption.score"),
     script:
         "../workflow/scripts/evaluate_captions.py"
-
-
-rule captions_page:
-    """Tables of captions, and example videos with timeline, predicted and reference sentences."""
-    input:
-        tables=[f"results/tables/{table}.html" for table in SETTINGS.build.captions],
-        annotated=shown_captions("annotated-0"),
-        learned=shown_captions("captions"),
-        references=shown_references,
-        manifest=shown_manifest,
-    output:
-        "results/report/captions.html",
-    log:
-        "logs/captions_page/page.log",
-    benchmark:
-        "logs/captions_page/page.tsv"
-    conda:
-        "../envs/captions.yaml"
-    params:
-        labels=shown_labels,
-        videos=shown_videos,
-        miniature=SETTINGS.preset == "demo",
-        code=code_version("tsp.report.caption_page"),
-    script:
-        "../workflow/scripts/captions_page.py"

@@ -351,12 +351,15 @@ def measured_metadata(wildcards):
     return [] if run_of(wildcards).features else f"results/{d}/metadata/{SETTINGS.datasets[d].valid}.csv"
 
 
+def downstream(name):
+    return {**SETTINGS.experiments, **SETTINGS.captions}[name]
+
+
 def table_cells(table):
     """(experiment, run, seed) of everything that a table shows."""
     entry = SETTINGS.tables[table]
     used = dict.fromkeys(c.experiment for c in entry.columns)
-    known = {**SETTINGS.experiments, **SETTINGS.captions}
-    return [(e, row.run, seed) for e in used for row in entry.rows for seed in known[e].seeds]
+    return [(e, row.run, seed) for e in used for row in entry.rows for seed in downstream(e).seeds]
 
 
 def cell_path(cell, name):
@@ -433,46 +436,3 @@ def table_entry(wildcards):
 
 def cells_of(wildcards):
     return table_cells(wildcards.table)
-
-
-def built_cells():
-    return list(dict.fromkeys(cell for table in SETTINGS.build.tables for cell in table_cells(table)))
-
-
-def figure_tables():
-    """Tables that bring figures: of those that show the same features in the same method, the first."""
-    found = {}
-    for table in SETTINGS.build.tables:
-        found.setdefault((first_experiment(table), *(row.run for row in SETTINGS.tables[table].rows)), table)
-    return list(found.values())
-
-
-drawn_tables = figure_tables()
-built_tables = [f"results/tables/{table}.md" for table in SETTINGS.build.tables]
-built_features = [f"results/features/{name}.h5" for name in SETTINGS.build.features]
-# (data set, subset) of all videos that the tables are measured on or learn from; released features need none.
-built_subsets = sorted(
-    {
-        (e.dataset, subset)
-        for experiment, run, _ in built_cells()
-        if not SETTINGS.runs[run].features
-        for e in [SETTINGS.experiments[experiment]]
-        for subset in (SETTINGS.datasets[e.dataset].train, SETTINGS.datasets[e.dataset].valid)
-    }
-)
-built_manifests = [f"results/{name}/manifest/{subset}.csv" for name, subset in built_subsets]
-built_manifest_names = [f"{name} {subset}" for name, subset in built_subsets]
-table_features = list(
-    dict.fromkeys(
-        f"results/features/{run}/stride{e.stride}/{e.dataset}-{subset}.h5"
-        for experiment, run, _ in built_cells()
-        for e in [SETTINGS.experiments[experiment]]
-        for subset in (SETTINGS.datasets[e.dataset].train, SETTINGS.datasets[e.dataset].valid)
-    )
-)
-# Released features come without videos to draw on.
-built_overlays = [
-    f"results/report/figures/{table}/overlay.mp4"
-    for table in drawn_tables
-    if not any(SETTINGS.runs[row.run].features for row in SETTINGS.tables[table].rows)
-]

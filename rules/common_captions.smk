@@ -67,43 +67,6 @@ def annotated_captions(wildcards):
     return [pattern.format(**wildcards, number=n) for n in range(len(captioning(wildcards).references))]
 
 
-def shown_entry():
-    """The table whose first experiment the page of captions takes its examples from, and that experiment."""
-    table = SETTINGS.tables[SETTINGS.build.captions[0]]
-    return table, table.columns[0].experiment
-
-
-def shown_captions(kind):
-    """A file of each run of the first table, of its first seed."""
-
-    def paths(wildcards):
-        table, name = shown_entry()
-        seed = SETTINGS.captions[name].seeds[0]
-        return [f"results/captions/{name}/{row.run}/seed{seed}/{kind}.json" for row in table.rows]
-
-    return paths
-
-
-def shown_references(wildcards):
-    return SETTINGS.captions[shown_entry()[1]].references[0]
-
-
-def shown_labels(wildcards):
-    return [row.label for row in shown_entry()[0].rows]
-
-
-def shown_videos(wildcards, pattern="results/{dataset}/videos/{subset}"):
-    dataset = SETTINGS.captions[shown_entry()[1]].dataset
-    return pattern.format(dataset=dataset, subset=SETTINGS.datasets[dataset].valid)
-
-
-def shown_manifest(wildcards):
-    return shown_videos(wildcards, "results/{dataset}/manifest/{subset}.csv")
-
-
-built_captions = [f"results/tables/{table}.md" for table in SETTINGS.build.captions]
-built_captions += ["results/report/captions.html"] * bool(SETTINGS.build.captions)
-
 # What is captioned and scored, and what both networks learn from.
 CAPTION_STREAMS = {
     "config": "results/captions/{captioning}/config.yaml",
@@ -118,3 +81,47 @@ CAPTION_SOURCES = {
     "train_audio": stream("audio", "train"),
     "captions": training_captions,
 }
+
+
+def example_of(wildcards):
+    """The captioning whose captions a table shows first."""
+    return next(c.experiment for c in SETTINGS.tables[wildcards.table].columns if c.experiment in SETTINGS.captions)
+
+
+def example_captions(wildcards):
+    """Captions of the first seed, in row order."""
+    name = example_of(wildcards)
+    seed = SETTINGS.captions[name].seeds[0]
+    return [cell_path((name, row.run, seed), "captions.json") for row in SETTINGS.tables[wildcards.table].rows]
+
+
+def example_references(wildcards):
+    return SETTINGS.captions[example_of(wildcards)].references
+
+
+def example_videos(wildcards, pattern="results/{dataset}/videos/{subset}"):
+    d = SETTINGS.captions[example_of(wildcards)].dataset
+    return pattern.format(dataset=d, subset=SETTINGS.datasets[d].valid)
+
+
+def example_manifest(wildcards):
+    """Of the videos that are shown; none where only features were released."""
+    if any(SETTINGS.runs[row.run].features for row in SETTINGS.tables[wildcards.table].rows):
+        return []
+    return example_videos(wildcards, "results/{dataset}/manifest/{subset}.csv")
+
+
+def example_note(wildcards):
+    return "miniature" if SETTINGS.tables[wildcards.table].miniature else ""
+
+
+def caption_page(table):
+    return f"results/report/captions/{table}.html"
+
+
+# In the report: what the preset builds, and what `snakemake captions` has made already.
+shown_captions = [
+    caption_page(table)
+    for table in captioned_tables
+    if table in SETTINGS.build.tables or (table in SETTINGS.build.captions and Path(caption_page(table)).exists())
+]

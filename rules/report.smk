@@ -1,7 +1,8 @@
 """Tables, figures and the report page.
 
 Needs: scores.json of every cell of a table, predictions, features, logs.
-Gives: results/tables/<table>.{csv,md,html}, results/report/figures/<table>/, results/report/index.html.
+Gives: results/tables/<table>.{csv,md,html}, results/report/figures/<table>/, results/report/captions/<table>.html,
+results/report/index.html.
 """
 
 
@@ -88,13 +89,43 @@ rule overlay_video:
         "../workflow/scripts/overlay_video.py"
 
 
+rule caption_examples:
+    """What the first videos of a table of captions are said to show, beside their references."""
+    input:
+        table="results/tables/{table}.html",
+        captions=example_captions,
+        references=example_references,
+        manifest=example_manifest,
+    output:
+        page="results/report/captions/{table}.html",
+        figure="results/report/figures/{table}/events.png",
+    log:
+        "logs/caption_examples/{table}.log",
+    benchmark:
+        "logs/caption_examples/{table}.tsv"
+    wildcard_constraints:
+        table=one_of(captioned_tables),
+    conda:
+        "../envs/report.yaml"
+    params:
+        labels=row_labels,
+        videos=example_videos,
+        note=example_note,
+        code=code_version("tsp.report.captions"),
+    script:
+        "../workflow/scripts/caption_examples.py"
+
+
 rule page:
     """Everything on one self-contained page."""
     input:
-        tables=[f"results/tables/{table}.html" for table in SETTINGS.build.tables],
+        tables=[f"results/tables/{table}.html" for table in detection_tables],
         figures=expand("results/report/figures/{table}/{figure}.png", table=drawn_tables, figure=FIGURES),
         overlays=built_overlays,
+        captions=shown_captions,
         manifests=built_manifests,
+        annotations=built_annotations,
+        encoders=built_encoders,
     output:
         "results/report/index.html",
     log:
@@ -102,8 +133,9 @@ rule page:
     conda:
         "../envs/report.yaml"
     params:
-        tables=SETTINGS.build.tables,
+        tables=detection_tables,
         drawn=drawn_tables,
+        titles={table: SETTINGS.tables[table].title for table in drawn_tables},
         manifests=built_manifest_names,
         miniature=SETTINGS.preset == "demo",
         repository=str(REPOSITORY),

@@ -356,8 +356,7 @@ def _references(s: Settings) -> list[tuple[tuple[str, ...], str]]:
             faults += [(("captions", name, "settings"), line) for line in str(error).split("\n")]
     captioned = {name for name, t in s.tables.items() if any(c.experiment in s.captions for c in t.columns)}
     for key in ("tables", "ablations", "captions"):
-        # Tables of captions have no detections to draw, so they stand beside the report.
-        allowed = captioned if key == "captions" else s.tables.keys() - captioned
+        allowed = {"tables": s.tables.keys(), "ablations": s.tables.keys() - captioned, "captions": captioned}[key]
         for table_name in getattr(s.build, key):
             check(("build", key), table_name, allowed, "table of captions" if key == "captions" else "table")
     return faults

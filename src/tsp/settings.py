@@ -18,11 +18,11 @@ class BuildConfig:
     """What `snakemake` makes when no target is named."""
 
     tables: list[str] = field(default_factory=list)
-    """Names of `tables:` entries."""
+    """Names of `tables:` entries; those of captions need the files of ActivityNet Captions and Java."""
     ablations: list[str] = field(default_factory=list)
     """Names of `tables:` entries that the target `ablations` makes."""
     captions: list[str] = field(default_factory=list)
-    """Names of `tables:` entries that the target `captions` makes; a table of captions stands only here."""
+    """Names of `tables:` entries that the target `captions` makes: tables of captions."""
     features: list[str] = field(default_factory=list)
     """Feature files without a table: `<run>/stride<n>/<dataset>-<subset>`."""
 

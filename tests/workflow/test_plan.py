@@ -186,7 +186,7 @@ def test_every_ablation_and_table_is_one_target(snakemake, tmp_path):
     assert jobs["pretrain"] == 5
     assert jobs["table"] == 1
     jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "ablations"))
-    assert jobs["table"] == 5
+    assert jobs["table"] == 6
     jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--", "run_mini_tac"))
     assert jobs["pretrain"] == 2
     assert "train_localiser" not in jobs
@@ -227,11 +227,11 @@ def test_captions_of_the_paper(snakemake, tmp_path):
     assert jobs["caption_annotated"] == 12
 
 
-def test_table_of_captions_is_no_table_of_the_report(snakemake, tmp_path):
+def test_table_of_captions_is_no_ablation(snakemake, tmp_path):
     overlay = tmp_path / "mine.yaml"
-    overlay.write_text("build: {tables: [miniature_captions]}\ncaptions: {bmt_synthetic: {settings: {mising: skip}}}\n")
+    overlay.write_text("build: {ablations: [miniature_captions]}\ncaptions: {bmt_synthetic: {settings: {mising: skip}}}\n")
     done = snakemake(tmp_path, "--dry-run", "--configfile", overlay)
     text = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "build.tables: 'miniature_captions' is no table" in text
+    assert "build.ablations: 'miniature_captions' is no table" in text
     assert "captions.bmt_synthetic.settings: mising: unknown key; did you mean 'missing'?" in text

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ FIGURES = {
     ),
 }
 OVERLAY = "Annotated actions above the five best predictions of each run (seed 0); hatched: another class."
-PACKAGES = ("torch", "torchvision", "numpy", "pandas", "h5py", "av", "snakemake")
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "h5py", "av", "safetensors", "matplotlib", "snakemake")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +102,14 @@ def write_report(
     output: Path,
     *,
     tables: Mapping[str, Path],
+    titles: Mapping[str, str],
     figures: Mapping[str, Path],
     overlays: Mapping[str, Path],
+    captions: Sequence[Path],
     miniature: bool,
     manifests: Mapping[str, Path],
     benchmarks: Iterable[Path],
+    inputs: Iterable[Path],
     configuration: Mapping[str, Any],
     repository: Path,
 ) -> None:
@@ -115,11 +118,14 @@ def write_report(
     Args:
         output: `index.html`.
         tables: table name -> its HTML file.
+        titles: table name -> its heading.
         figures: table name -> folder of its figures.
         overlays: table name -> its rendered video.
+        captions: pages of `captions.write_captions`.
         miniature: label everything as the miniature's.
         manifests: `<dataset> <subset>` -> manifest of its videos.
         benchmarks: Snakemake's benchmark files.
+        inputs: files whose sha256 is stated.
         configuration: the whole configuration, for its hash.
         repository: where the code version is read from.
     """
@@ -128,8 +134,9 @@ def write_report(
         for stem, (title, caption) in FIGURES.items():
             path = folder / f"{stem}.png"
             # Tables of the same features share some figures: each is shown once.
-            shown = Picture(path=path, title=title, caption=f"{caption} ({table}/{stem}.pdf, .csv)")
-            pictures.setdefault(sha256(path), shown)
+            pictures.setdefault(
+                sha256(path), Picture(path=path, title=title, caption=caption, group=titles.get(table, table))
+            )
     build_page(
         output,
         title="TSP, reproduced",
@@ -139,12 +146,14 @@ def write_report(
         tables=list(tables.values()),
         pictures=list(pictures.values()),
         overlays=[
-            Picture(path=path, title="A video and its predictions", caption=f"{OVERLAY} ({table}/overlay.mp4)")
-            for table, path in overlays.items()
+            Picture(path=path, title=titles.get(table, table), caption=OVERLAY) for table, path in overlays.items()
         ],
+        captions=captions,
+        buckets={titles.get(table, table): errors.bucket_rows(folder) for table, folder in figures.items()},
         manifests=manifests,
         benchmarks=sorted(benchmarks),
         provenance=provenance(configuration, repository),
+        digests={str(path): sha256(path) for path in inputs},
     )
 
 
@@ -154,10 +163,18 @@ def provenance(configuration: Mapping[str, Any], repository: Path) -> dict[str, 
     return {
         "code": _commit(repository),
         "configuration": f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}",
-        **{name: version(name) for name in PACKAGES},
+        **{name: _version(name) for name in PACKAGES},
         "Python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        # With conda, each step has its own environment.
+        return "not in this environment"
 
 
 def _commit(repository: Path) -> str:

@@ -1,5 +1,7 @@
 """Figures of the error analyses: kinds of false positives, sensitivity, misses. As all figures: PNG, PDF and CSV."""
 
+import csv
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from tsp.evaluation.errors import KINDS
+from tsp.io.files import read_text
 from tsp.report.style import COLOURS, INK, SOFT, drawing, legend_above
 from tsp.report.tables import Scores
 
@@ -127,6 +130,46 @@ def misses(results: Results, output: str | Path, *, note: str = "") -> None:
 
     overall = {run: result["false_negatives"]["missed"] for run, result in results.items()}
     _bars(results, output, value, "missed instances (%)", overall, note)
+
+
+def bucket_rows(folder: str | Path) -> list[list[str]]:
+    """Numbers of `sensitivity.csv` and `false_negatives.csv`, a row for each bucket by length and coverage.
+
+    Args:
+        folder: of the figures.
+
+    Returns:
+        Header first: bucket, instances, then per run the normalised average mAP and the share missed, and what the
+        last run gains over the first; nothing where no errors were analysed.
+    """
+    found, missed = (_by_run(Path(folder) / f"{stem}.csv") for stem in ("sensitivity", "false_negatives"))
+    if not found:
+        return []
+    first, last = next(iter(found)), list(found)[-1]
+    gained = f"mAP_N: {last} − {first}"
+    rows = [["bucket", "instances", *(f"mAP_N: {run}" for run in found), gained, *(f"missed: {run}" for run in found)]]
+    for (name, size), (instances, _) in found[first].items():
+        if name not in ("length", "coverage", "all"):
+            continue
+        values = [found[run][name, size][1] for run in found]
+        gain = values[-1] - values[0] if last != first else math.nan
+        shares = [_digits(missed[run][name, size][1]) for run in found]
+        what = f"{CHARACTERISTICS.get(name, 'All actions')} {size}".strip()
+        rows.append([what, instances, *map(_digits, values), _digits(gain, "+"), *shares])
+    return rows
+
+
+def _by_run(path: Path) -> dict[str, dict[tuple[str, str], tuple[str, float]]]:
+    found: dict[str, dict[tuple[str, str], tuple[str, float]]] = {}
+    for row in csv.DictReader(read_text(path).splitlines()):
+        value = float(row["percent"] or "nan")
+        key = (row["characteristic"], row["bucket"])
+        found.setdefault(row["run"], {})[key] = (row["instances"].removesuffix(".0"), value)
+    return found
+
+
+def _digits(value: float, sign: str = "") -> str:
+    return "—" if math.isnan(value) else f"{value:{sign}.2f}".replace("-", "−")
 
 
 def _bars(

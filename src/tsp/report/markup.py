@@ -1,7 +1,9 @@
 """HTML that needs no other file: the page's frame and style, light and dark, narrow and wide."""
 
+import base64
 import html
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 STYLE = """
 :root{--bg:#fcfcfb;--card:#fff;--ink:#1d232a;--soft:#59636e;--line:#dfe3e8;--accent:#005b94;--mark:#eef4f9;
@@ -11,10 +13,12 @@ STYLE = """
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-main{max-width:1120px;margin:0 auto;padding:1.5rem 1.25rem 4rem}
+main{max-width:1240px;margin:0 auto;padding:1.5rem 1.25rem 4rem}
 h1{font-size:1.75rem;line-height:1.2;margin:.5rem 0 .25rem;text-wrap:balance}
 h2{font-size:1.25rem;line-height:1.3;margin:2.5rem 0 .5rem;text-wrap:balance}
 h3{font-size:1.05rem;margin:1.5rem 0 .4rem}
+h4{font-size:.95rem;margin:1rem 0 .4rem}
+h3.group{border-top:1px solid var(--line);padding-top:1rem;margin-top:2rem}
 p{margin:.4rem 0 .8rem;max-width:75ch}
 a{color:var(--accent)}
 .soft,figcaption,.notes{color:var(--soft);font-size:.9rem}
@@ -34,13 +38,16 @@ tr.sub th,tr.sub td{font-weight:400;color:var(--soft);border-top:0;padding-top:.
 tr.sub th:first-child{padding-left:1.8rem}
 tr.difference th,tr.difference td{background:var(--mark)}
 tr.sub.difference+tr:not(.sub) th{border-top:1px solid var(--line)}
+table.narrow thead th{white-space:normal;max-width:9rem;vertical-align:bottom}
 table.text td,table.text th{text-align:left;vertical-align:top}
 table.text td:last-child{white-space:normal;overflow-wrap:anywhere;min-width:13rem;width:100%}
 .figures{display:flex;flex-wrap:wrap;align-items:flex-start;gap:0 2rem}
 figure{margin:0 0 1.5rem;max-width:100%}
-figure .scroll{background:#fff}figure video{display:block;width:100%;max-width:640px}
+figure .scroll{background:#fff}figure.overlay{width:370px}figure video{display:block;width:100%}
 figure img{display:block;width:100%;max-width:100%;height:auto}
 figcaption{margin:.5rem 0 0}
+.example{margin:0 0 2rem}.example video{display:block;width:100%;max-width:320px;margin:0 0 .7rem;
+image-rendering:pixelated;background:#000}
 .miniature .result .banner{display:none}
 .notes{padding-left:1.3rem;margin:.6rem 0;overflow-wrap:anywhere}
 .certainty{font-weight:600}
@@ -49,22 +56,22 @@ code{font-size:.88em;overflow-wrap:anywhere}
 th,td{padding:.35rem .55rem}
 tr.sub th:first-child{padding-left:1.2rem}figure img{min-width:min(100vw - 1.8rem,100%)}
 figure.wide img{width:620px;max-width:none}
-.result th:first-child{position:sticky;left:0;background:var(--card);white-space:normal;min-width:8.5rem;
-max-width:10rem;overflow-wrap:break-word}
+table.text th{white-space:normal;overflow-wrap:anywhere;min-width:6.5rem}
+.result th:first-child,table.narrow th:first-child{position:sticky;left:0;background:var(--card);white-space:normal;
+min-width:8.5rem;max-width:10rem;overflow-wrap:break-word}
 .result tr.difference th:first-child{background:var(--mark)}}
 @media print{:root{--bg:#fff}.scroll{overflow:visible;border:0}figure,tr{break-inside:avoid}}
 """
 
 
-class Html(str):
-    """Text that is HTML already."""
-
-    __slots__ = ()
-
-
 def text(value: object) -> str:
-    """`value` as HTML text, safe in attributes too; `Html` is that already."""
-    return value if isinstance(value, Html) else html.escape(str(value), quote=True)
+    """`value` as HTML text, safe in attributes too."""
+    return html.escape(str(value), quote=True)
+
+
+def embedded(picture: str | Path) -> str:
+    """A PNG as the address of an image."""
+    return f"data:image/png;base64,{base64.b64encode(Path(picture).read_bytes()).decode('ascii')}"
 
 
 def document(title: str, body: str) -> str:
@@ -82,7 +89,7 @@ def grid(header: Sequence[object], rows: Iterable[Sequence[object]], *, kind: st
 
     Args:
         header: names of the columns; empty: no header.
-        rows: cells, plain text or `Html`.
+        rows: cells, plain text.
         kind: CSS class, `text` for cells that wrap.
     """
     lines = []

@@ -13,7 +13,7 @@ from tsp.errors import TspError
 from tsp.io.files import atomic, read_text
 from tsp.io.tables import read_manifest
 from tsp.report import style
-from tsp.report.markup import document, grid, text
+from tsp.report.markup import document, embedded, grid, text
 from tsp.report.tables import MINIATURE, read_fragment
 
 SHOWN_REASONS = 5
@@ -32,11 +32,13 @@ class Picture:
         path: PNG; its PDF and CSV are named in the caption, since they lie beside it.
         title: heading, also read out to those who do not see the picture.
         caption: what is to be seen.
+        group: heading above the first of those that share it.
     """
 
     path: str | Path
     title: str
     caption: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +69,12 @@ def build_page(
     tables: Sequence[str | Path] = (),
     pictures: Sequence[Picture] = (),
     overlays: Sequence[Picture] = (),
+    captions: Sequence[str | Path] = (),
+    buckets: Mapping[str, Sequence[Sequence[str]]] | None = None,
     manifests: Mapping[str, str | Path] | None = None,
     benchmarks: Iterable[str | Path] = (),
     provenance: Mapping[str, object] | None = None,
+    digests: Mapping[str, str] | None = None,
 ) -> None:
     """Write the report.
 
@@ -81,16 +86,21 @@ def build_page(
         tables: HTML files of `tables.write_table`.
         pictures: figures, embedded.
         overlays: videos (`.mp4`), embedded.
+        captions: HTML files of `captions.write_captions`.
+        buckets: table -> rows of `errors.bucket_rows`.
         manifests: name of the subset -> manifest of its videos.
         benchmarks: Snakemake's benchmark files, `<...>/<rule>/<job>.tsv`.
-        provenance: facts: versions, commit, configuration hash, sources of inputs.
+        provenance: facts: versions, commit, configuration hash.
+        digests: path of an input -> its sha256.
     """
     sections = [
         ("tables", "Tables", "\n".join(read_fragment(path) for path in tables)),
+        ("lengths", "Short and long actions", _buckets(buckets or {})),
         ("figures", "Figures", _figures(pictures) + _overlays(overlays)),
+        ("captions", "Captions", "\n".join(read_fragment(path) for path in captions)),
         ("videos", "Videos", _videos(manifests or {})),
         ("cost", "Cost", _costs(stage_costs(benchmarks))),
-        ("provenance", "Provenance", _facts(provenance or {})),
+        ("provenance", "Provenance", _facts(provenance or {}, digests or {})),
     ]
     sections = [section for section in sections if section[2]]
     links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name, _ in sections)
@@ -100,7 +110,7 @@ def build_page(
     parts.append(f"<nav aria-label='Contents'><ul>{links}</ul></nav></header>")
     for key, name, content in sections:
         # A table brings its own heading.
-        heading = "" if key == "tables" else f"<h2>{name}</h2>"
+        heading = "" if key in ("tables", "captions") else f"<h2>{name}</h2>"
         parts.append(f'<section id="{key}">{heading}{content}</section>')
     with atomic(output) as temporary:
         body = "\n".join(parts)
@@ -154,17 +164,40 @@ def _measured(value: str | None) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def _buckets(tables: Mapping[str, Sequence[Sequence[str]]]) -> str:
+    shown = "".join(
+        f"<h3>{text(name)}</h3>{grid(rows[0], rows[1:], kind='narrow')}" for name, rows in tables.items() if rows
+    )
+    said = (
+        "Normalised average mAP of the actions of a bucket (XS: the shortest, XL: the longest) and the share of them"
+        " that no prediction finds, in percent, means of the seeds (DETAD). Coverage: share of the video. The edges are"
+        " those of the data set (<code>buckets</code>)."
+    )
+    return f'<p class="soft">{said}</p>{shown}' if shown else ""
+
+
 def _figures(pictures: Sequence[Picture]) -> str:
-    return f'<div class="figures">{"".join(map(_figure, pictures))}</div>' if pictures else ""
+    parts = []
+    for group in dict.fromkeys(picture.group for picture in pictures):
+        shown = "".join(_figure(picture) for picture in pictures if picture.group == group)
+        heading = f'<h3 class="group">{text(group)}</h3>' if group else ""
+        parts.append(f'{heading}<div class="figures">{shown}</div>')
+    return "".join(parts)
 
 
 def _overlays(videos: Sequence[Picture]) -> str:
-    return "".join(
-        f'<figure class="overlay"><h3>{text(v.title)}</h3><video controls muted preload="metadata" '
-        f'src="data:video/mp4;base64,{base64.b64encode(Path(v.path).read_bytes()).decode("ascii")}"></video>'
-        f"<figcaption>{text(v.caption)}</figcaption></figure>"
+    shown = "".join(
+        f'<figure class="overlay"><h4>{text(v.title)}</h4><video controls muted preload="metadata"'
+        f' aria-label="{text(v.title)}" src="data:video/mp4;base64,{_base64(v.path)}"></video>'
+        f"<figcaption>{text(v.caption)} <code>{text(v.path)}</code></figcaption></figure>"
         for v in videos
     )
+    heading = '<h3 class="group">Videos with their predictions</h3>'
+    return f'{heading}<div class="figures">{shown}</div>' if shown else ""
+
+
+def _base64(path: str | Path) -> str:
+    return base64.b64encode(Path(path).read_bytes()).decode("ascii")
 
 
 def _figure(picture: Picture) -> str:
@@ -176,13 +209,13 @@ def _figure(picture: Picture) -> str:
     if raw[:8] != PNG:
         raise TspError(f"{path}: the figure is no PNG")
     beside = [p.name for p in (path, path.with_suffix(".pdf"), path.with_suffix(".csv")) if p.exists()]
-    files = ", ".join(f"<code>{text(name)}</code>" for name in beside)
+    files = f"<code>{text(path.parent)}/</code>: " + ", ".join(f"<code>{text(name)}</code>" for name in beside)
     caption = f"{text(picture.caption)} " if picture.caption else ""
     width = struct.unpack(">I", raw[16:20])[0] * CSS_DPI // style.DPI
     wide = ' class="wide"' if width > NARROW_PX else ""
     return (
-        f'<figure{wide} style="width:{width}px"><h3>{text(picture.title)}</h3><div class="scroll" tabindex="0">'
-        f'<img alt="{text(picture.title)}" src="data:image/png;base64,{base64.b64encode(raw).decode("ascii")}"></div>'
+        f'<figure{wide} style="width:{width}px"><h4>{text(picture.title)}</h4><div class="scroll" tabindex="0">'
+        f'<img alt="{text(picture.title)}" src="{embedded(path)}"></div>'
         f"<figcaption>{caption}Files: {files}.</figcaption></figure>"
     )
 
@@ -224,5 +257,9 @@ def _costs(costs: Sequence[Cost]) -> str:
     return grid(header, rows) + '<p class="soft">Wall time; jobs may have run side by side.</p>'
 
 
-def _facts(facts: Mapping[str, object]) -> str:
-    return grid([], [[key, value] for key, value in facts.items()], kind="text") if facts else ""
+def _facts(facts: Mapping[str, object], digests: Mapping[str, str]) -> str:
+    parts = [grid([], [[key, value] for key, value in facts.items()], kind="text")] if facts else []
+    if digests:
+        parts.append("<h3>Inputs</h3>" + grid(["file", "sha256"], list(digests.items()), kind="text"))
+        parts.append('<p class="soft">Manifests hold the sha256 of every video.</p>')
+    return "".join(parts)

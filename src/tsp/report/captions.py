@@ -1,0 +1,147 @@
+"""Captions of single videos: when what is said, by people and by each run, and the sentences side by side."""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from tsp.errors import TspError
+from tsp.io.captions import CaptionedEvent, Captions, read_captions, read_references
+from tsp.io.files import atomic
+from tsp.report.markup import document, embedded, grid, text
+from tsp.report.style import COLOURS, TRUTH, drawing
+from tsp.report.tables import BEGIN, END, read_fragment
+
+EXAMPLES, SENTENCES = 3, 5
+# A page of a few examples should still open at once.
+LARGEST_VIDEO = 8_000_000
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One video and all that is said of it.
+
+    Args:
+        name: as in the references, with `v_`.
+        spoken: who (`reference`, or the label of a run) -> events; references in time order, predictions best first.
+    """
+
+    name: str
+    spoken: Mapping[str, Sequence[CaptionedEvent]]
+
+
+def examples_of(references: Iterable[str | Path], predictions: Mapping[str, str | Path]) -> list[Example]:
+    """The first videos of the first reference file that every run describes: by order, not by result.
+
+    Args:
+        references: ActivityNet Captions files; of a video in several files all events are shown.
+        predictions: label of the run -> captions.json.
+
+    Raises:
+        TspError: no video is in all files.
+    """
+    truth: Captions = {}
+    for path in references:
+        for name, events in read_references(path).items():
+            truth.setdefault(name, []).extend(events)
+    said = {label: read_captions(path, most=SENTENCES) for label, path in predictions.items()}
+    shared = [name for name in truth if all(captions.get(name) for captions in said.values())]
+    if not shared:
+        raise TspError(f"{', '.join(map(str, predictions.values()))}: no reference video has captions of every run")
+    return [
+        Example(
+            name=name,
+            spoken={REFERENCE: sorted(truth[name], key=lambda e: (e.start_s, e.end_s))}
+            | {label: captions[name] for label, captions in said.items()},
+        )
+        for name in shared[:EXAMPLES]
+    ]
+
+
+def draw_events(examples: Sequence[Example], output: str | Path, *, note: str = "") -> None:
+    """When something is said, a panel per video; numbers are those of the sentences.
+
+    Args:
+        examples: the videos.
+        output: the `.png`.
+        note: such as `miniature`.
+    """
+    lanes = max(sum(0.5 + 0.42 * len(events) for events in e.spoken.values()) for e in examples)
+    with drawing(output, size=(7.2, 0.4 + len(examples) * (0.7 + 0.3 * lanes)), note=note) as (figure, rows):
+        rows.append(("video", "who", "number", "start_s", "end_s", "score", "sentence"))
+        for axes, example in zip(figure.subplots(len(examples), 1, squeeze=False).ravel(), examples, strict=True):
+            _lanes(axes, example)
+            rows += [
+                (example.name, who, n, e.start_s, e.end_s, e.score, e.sentence)
+                for who, events in example.spoken.items()
+                for n, e in enumerate(events, 1)
+            ]
+        axes.set_xlabel("seconds")
+
+
+def _lanes(axes: Axes, example: Example) -> None:
+    y, ticks = 0.0, []
+    for number, (who, events) in enumerate(example.spoken.items()):
+        ticks.append((y + 0.21 * (len(events) - 1), who))
+        colour = TRUTH if who == REFERENCE else COLOURS[(number - 1) % len(COLOURS)]
+        for n, e in enumerate(events, 1):
+            axes.barh(y, max(e.end_s - e.start_s, 0.0), left=e.start_s, height=0.34, color=colour, edgecolor="white")
+            axes.annotate(f" {n}", (e.start_s, y), va="center", fontsize=6.5, color="white", weight="bold")
+            y += 0.42
+        y += 0.3
+    axes.set_yticks(*zip(*ticks, strict=True))
+    axes.set_ylim(y - 0.3, -0.4)
+    axes.set_xlim(left=0)
+    axes.set_title(example.name, fontsize=9)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def write_captions(
+    output: str | Path, *, table: str | Path, examples: Sequence[Example], figure: str | Path, videos: str | Path
+) -> None:
+    """A page of its own with the scores, the figure, and each video with its sentences.
+
+    Args:
+        output: the HTML file; `tables.read_fragment` takes its content into the report.
+        table: HTML file of the scores.
+        examples: the videos.
+        figure: the PNG of `draw_events`.
+        videos: folder of the standardised files.
+    """
+    parts = [read_fragment(table)]
+    parts.append(
+        '<figure class="wide" style="width:750px"><h3>When something is said</h3><div class="scroll" tabindex="0">'
+        f'<img alt="Events of the references and of each run over time" src="{embedded(figure)}"></div><figcaption>'
+        "References above the five best proposals of each run (first seed); numbers are those of the sentences."
+        "</figcaption></figure>"
+    )
+    parts += [_example(example, Path(videos)) for example in examples]
+    with atomic(output) as temporary:
+        page = document("Dense captions", f"{BEGIN}{''.join(parts)}{END}")
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _example(example: Example, videos: Path) -> str:
+    rows = [
+        [f"{who} {n}", f"{e.start_s:.1f}–{e.end_s:.1f} s", e.sentence]
+        for who, events in example.spoken.items()
+        for n, e in enumerate(events, 1)
+    ]
+    sentences = grid(["who", "when", "sentence"], rows, kind="text")
+    return f'<article class="example"><h3>{text(example.name)}</h3>{_video(example, videos)}{sentences}</article>'
+
+
+def _video(example: Example, videos: Path) -> str:
+    path = videos / f"{example.name}.mp4"
+    if not path.exists() or path.stat().st_size > LARGEST_VIDEO:
+        return f'<p class="soft">Not embedded: <code>{text(path)}</code>.</p>'
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return (
+        f'<video controls muted preload="metadata" aria-label="{text(example.name)}" '
+        f'src="data:video/mp4;base64,{data}"></video>'
+    )
