@@ -9,8 +9,6 @@ import pytest
 
 from tsp.io.files import sha256
 
-# One worker runs them all: they share the undisturbed run.
-pytestmark = pytest.mark.xdist_group("kill")
 SMALL = Path(__file__).with_name("small.yaml")
 # What the promise is about: weights, features, predictions, table.
 PROMISED = [
