@@ -229,7 +229,8 @@ def test_captions_of_the_paper(snakemake, tmp_path):
 
 def test_table_of_captions_is_no_ablation(snakemake, tmp_path):
     overlay = tmp_path / "mine.yaml"
-    overlay.write_text("build: {ablations: [miniature_captions]}\ncaptions: {bmt_synthetic: {settings: {mising: skip}}}\n")
+    text = "build: {ablations: [miniature_captions]}\ncaptions: {bmt_synthetic: {settings: {mising: skip}}}\n"
+    overlay.write_text(text)
     done = snakemake(tmp_path, "--dry-run", "--configfile", overlay)
     text = done.stdout + done.stderr
     assert done.returncode != 0
