@@ -41,7 +41,10 @@ def test_shipped_configuration_has_no_fault(preset):
         settings.build.tables
         == {
             "demo": ["miniature", "miniature_proposals", "miniature_refined"],
-            "paper": ["tal_activitynet", "proposals_activitynet"],
+            "paper": [
+                *("tal_activitynet", "proposals_activitynet", "tal_thumos14", "refined_thumos14"),
+                *("short_activitynet", "short_thumos14", "captions"),
+            ],
         }[preset]
     )
     for name in settings.experiments:
