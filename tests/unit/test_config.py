@@ -42,8 +42,8 @@ def test_shipped_configuration_has_no_fault(preset):
         == {
             "demo": ["miniature", "miniature_proposals", "miniature_refined"],
             "paper": [
-                *("tal_activitynet", "short_activitynet", "proposals_activitynet"),
-                *("tal_thumos14", "refined_thumos14", "captions"),
+                *("tal_activitynet", "proposals_activitynet", "tal_thumos14", "refined_thumos14"),
+                *("short_activitynet", "short_thumos14", "captions"),
             ],
         }[preset]
     )

@@ -32,31 +32,44 @@ def test_demo_goes_from_videos_to_the_report(snakemake, tmp_path):
     # Two methods on two kinds of features with three seeds each, and one that refines the proposals of a seed.
     assert (jobs["train_localiser"], jobs["train_refiner"], jobs["evaluate"]) == (12, 6, 18)
     assert (jobs["infer_training_subset"], jobs["list_candidates"]) == (2, 4)
+    assert (jobs["table"], jobs["figures"], jobs["page"]) == (3, 3, 1)
+
+
+def given(folder, name, text="{}"):
+    path = folder / "data" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def activitynet(folder):
+    given(
+        folder,
+        "activitynet/activity_net.v1-3.min.json",
+        json.dumps({"version": "1.3", "taxonomy": [], "database": {}}),
+    )
 
 
 def test_paper_needs_the_annotations_and_nothing_else(snakemake, thumos14, tmp_path):
+    for name in ("train.json", "val_1.json", "val_2.json", "available_mp4.txt"):
+        given(tmp_path, f"activitynet_captions/{name}")
     arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper"]
     missing = snakemake(tmp_path, *arguments)
     assert missing.returncode != 0
     assert "data/activitynet/activity_net.v1-3.min.json" in missing.stdout + missing.stderr
 
-    annotations = tmp_path / "data/activitynet/activity_net.v1-3.min.json"
-    annotations.parent.mkdir(parents=True)
-    annotations.write_text(json.dumps({"version": "1.3", "taxonomy": [], "database": {}}))
-    for name in ("train.json", "val_1.json", "val_2.json", "available_mp4.txt"):
-        path = tmp_path / "data/activitynet_captions" / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
+    activitynet(tmp_path)
     jobs = planned(snakemake(tmp_path, *arguments))
     assert "render" not in jobs
-    # 101 + 50 shards of ActivityNet, 4 + 5 of THUMOS14; released weights, and TAC and TSP on either.
+    # 101 + 50 shards of ActivityNet, 4 + 5 of THUMOS14; released weights, TAC and TSP on either.
     assert jobs["download"] == jobs["standardise"] == jobs["probe"] == 160
     assert jobs["pretrain"] == 5
-    # G-TAD and BMN: three rows on ActivityNet, two on THUMOS14, three seeds; one more BMN lists THUMOS14's proposals.
-    assert jobs["train_localiser"] == 30
-    assert jobs["train_refiner"] == 12
-    assert jobs["train_captioner"] == jobs["train_proposals"] == 6
-    assert jobs["table"] == 6
+    # G-TAD and BMN on both data sets on three kinds of features with three seeds; P-GCN pooled in two ways; BMT.
+    assert jobs["train_localiser"] == 36
+    assert jobs["train_refiner"] == 18
+    assert jobs["train_captioner"] == jobs["evaluate_captions"] == 9
+    # Six tables of detections, two of which show what others have drawn, and one of captions.
+    assert jobs["table"] == 7
+    assert (jobs["figures"], jobs["overlay_video"], jobs["caption_examples"], jobs["page"]) == (4, 4, 1, 1)
 
 
 FAULTS = {
@@ -119,9 +132,9 @@ def test_thumos14_is_cut_into_windows_from_dense_features(snakemake, thumos14, t
     overlay.write_text("build: {tables: [tal_thumos14]}\n")
     arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
     jobs = planned(snakemake(tmp_path, *arguments))
-    # G-TAD and BMN on TAC and TSP features with three seeds each; both subsets of both features, and for the GVF.
-    assert jobs["train_localiser"] == jobs["evaluate"] == 12
-    assert jobs["merge_features"] == 6
+    # G-TAD and BMN on three kinds of features with three seeds each; both subsets of all features, and for the GVF.
+    assert jobs["train_localiser"] == jobs["evaluate"] == 18
+    assert jobs["merge_features"] == 8
 
 
 def test_proposals_of_one_experiment_are_refined_for_every_row(snakemake, thumos14, tmp_path):
@@ -129,10 +142,10 @@ def test_proposals_of_one_experiment_are_refined_for_every_row(snakemake, thumos
     overlay.write_text("build: {tables: [refined_thumos14]}\n")
     arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
     jobs = planned(snakemake(tmp_path, *arguments))
-    # One BMN proposes on both subsets; two ways of pooling, two kinds of features, three seeds refine.
+    # One BMN proposes on both subsets; two ways of pooling, three kinds of features, three seeds refine.
     assert jobs["train_localiser"] == jobs["infer_localiser"] == jobs["infer_training_subset"] == 1
     assert jobs["list_candidates"] == 4
-    assert jobs["train_refiner"] == jobs["infer_refiner"] == 12
+    assert jobs["train_refiner"] == jobs["infer_refiner"] == 18
     assert "video_scores" not in jobs
 
 
@@ -206,6 +219,7 @@ def test_captions_of_the_miniature(snakemake, tmp_path):
         assert jobs[rule] == 6
     assert jobs["sound_features"] == 3
     assert jobs["caption_references"] == 2
+    assert jobs["caption_examples"] == 1
     assert not {"fetch_sound_weights", "fetch_word_vectors", "train_localiser"} & set(jobs)
     assert "train_captioner" not in planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules"))
 
@@ -222,15 +236,16 @@ def test_captions_of_the_paper(snakemake, tmp_path):
     jobs = planned(snakemake(tmp_path, *arguments))
     assert jobs["fetch_sound_weights"] == jobs["fetch_word_vectors"] == 1
     assert jobs["sound_features"] == 151
-    assert jobs["train_captioner"] == jobs["evaluate_captions"] == 6
+    assert jobs["train_captioner"] == jobs["evaluate_captions"] == 9
     # Segments of either reference file.
-    assert jobs["caption_annotated"] == 12
+    assert jobs["caption_annotated"] == 18
 
 
 def test_table_of_captions_is_no_ablation(snakemake, tmp_path):
     overlay = tmp_path / "mine.yaml"
-    text = "build: {ablations: [miniature_captions]}\ncaptions: {bmt_synthetic: {settings: {mising: skip}}}\n"
-    overlay.write_text(text)
+    overlay.write_text(
+        "build: {ablations: [miniature_captions]}\ncaptions: {bmt_synthetic: {settings: {mising: skip}}}\n"
+    )
     done = snakemake(tmp_path, "--dry-run", "--configfile", overlay)
     text = done.stdout + done.stderr
     assert done.returncode != 0

@@ -56,9 +56,10 @@ code{font-size:.88em;overflow-wrap:anywhere}
 th,td{padding:.35rem .55rem}
 tr.sub th:first-child{padding-left:1.2rem}figure img{min-width:min(100vw - 1.8rem,100%)}
 figure.wide img{width:620px;max-width:none}
-table.text th{white-space:normal;overflow-wrap:anywhere;min-width:6.5rem}
-.result th:first-child,table.narrow th:first-child{position:sticky;left:0;background:var(--card);white-space:normal;
-min-width:8.5rem;max-width:10rem;overflow-wrap:break-word}
+table.text th{white-space:normal;overflow-wrap:break-word;min-width:7rem;max-width:9rem}
+table.text td:last-child{min-width:9.5rem}
+.result th:first-child,table.narrow th:first-child{position:sticky;left:0;background:var(--card);
+white-space:normal;min-width:8.5rem;max-width:10rem;overflow-wrap:break-word}
 .result tr.difference th:first-child{background:var(--mark)}}
 @media print{:root{--bg:#fff}.scroll{overflow:visible;border:0}figure,tr{break-inside:avoid}}
 """
