@@ -77,7 +77,7 @@ def test_from_features_to_captions(step, files, tmp_path):
 def test_references_of_one_subset(step, tmp_path):
     def video(name, subset):
         segment = Segment(start_s=1.0, end_s=2.0, label="x")
-        extra = {"captions": [f"It is {name}."]}
+        extra = {"captions": [{"segment": [1.0, 2.0], "sentence": f"It is {name}."}]}
         return Video(
             name=name, filename=f"v_{name}.mp4", subset=subset, duration_s=9.0, segments=(segment,), extra=extra
         )

@@ -90,7 +90,7 @@ def write_references(path: str | Path, videos: Iterable[Video]) -> None:
         videos: with `captions` `[{"segment": [start, end], "sentence": ...}]`, in seconds.
 
     Raises:
-        TspError: a video with captions has no duration.
+        TspError: a video with captions has no duration, or its captions are built otherwise.
     """
     document: dict[str, Any] = {}
     left_out = 0
@@ -101,11 +101,12 @@ def write_references(path: str | Path, videos: Iterable[Video]) -> None:
             continue
         if not video.duration_s:
             raise TspError(f"{video.name!r}: captions, but no duration")
-        document[video.key] = {
-            "duration": video.duration_s,
-            "timestamps": [caption["segment"] for caption in captions],
-            "sentences": [caption["sentence"] for caption in captions],
-        }
+        try:
+            told = [(caption["segment"], caption["sentence"]) for caption in captions]
+        except (TypeError, KeyError) as error:
+            raise TspError(f"{video.name!r}: captions: expected objects with 'segment' and 'sentence'") from error
+        times, texts = zip(*told, strict=True)
+        document[video.key] = {"duration": video.duration_s, "timestamps": times, "sentences": texts}
     log.info("%d videos with captions, %d without", len(document), left_out)
     write_json(path, document)
 

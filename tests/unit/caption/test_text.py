@@ -112,3 +112,5 @@ def test_references_of_annotations(tmp_path):
     assert [(e.video, e.start_s, e.end_s, e.caption) for e in events] == [("v_a", 1, 2, "Hi"), ("v_a", 2, 9, "Ho")]
     with pytest.raises(TspError, match="no duration"):
         write_references(tmp_path / "x.json", [video("a", told, None)])
+    with pytest.raises(TspError, match="expected objects with 'segment'"):
+        write_references(tmp_path / "x.json", [video("a", ["Hi."])])
