@@ -33,8 +33,9 @@ def one_of(names):
 GVF_STRIDE = 16
 
 # Figures of every table (src/tsp/report/build.py says what they show).
-FIGURES = ("seeds", "curves", "recall", "classes", "training", "timeline", "similarity")
-FIGURES += ("false_positives", "sensitivity", "false_negatives")
+FIGURES = ("seeds", "curves", "recall", "classes", "timeline", "false_positives", "sensitivity", "false_negatives")
+# Figures of features, which several tables may share.
+FEATURE_FIGURES = ("training", "similarity")
 
 
 subsets = {s for d in SETTINGS.datasets.values() for s in d.subsets}

@@ -13,15 +13,26 @@ captioned_tables = [table for table in SETTINGS.tables if is_captioned(table)]
 detection_tables = [table for table in SETTINGS.build.tables if table not in captioned_tables]
 
 
-def figure_tables():
-    """Tables that bring figures: of those that show the same features in the same method, the first."""
+def features_of(table):
+    e = downstream(first_experiment(table))
+    return (e.dataset, e.stride, *(row.run for row in SETTINGS.tables[table].rows))
+
+
+def method_and_features_of(table):
+    return (first_experiment(table), *features_of(table))
+
+
+def first_of(key):
+    """Of the built tables with the same key the first one, in order."""
     found = {}
     for table in detection_tables:
-        found.setdefault((first_experiment(table), *(row.run for row in SETTINGS.tables[table].rows)), table)
+        found.setdefault(key(table), table)
     return list(found.values())
 
 
-drawn_tables = figure_tables()
+# Several tables may show the same features in the same method, or in another one: figures are drawn once.
+drawn_tables = first_of(method_and_features_of)
+featured_tables = first_of(features_of)
 built_tables = [f"results/tables/{table}.md" for table in SETTINGS.build.tables]
 built_features = [f"results/features/{name}.h5" for name in SETTINGS.build.features]
 # (data set, subset) of all videos that the tables are measured on or learn from; released features need none.

@@ -34,12 +34,10 @@ rule table:
 
 
 rule figures:
-    """The figures of a table, each as PNG, PDF and the CSV of its data."""
+    """The figures of a table's predictions, each as PNG, PDF and the CSV of its data."""
     input:
         scores=table_scores,
         predictions=figure_sources("predictions"),
-        features=figure_sources("features"),
-        logs=training_logs,
         annotations=figure_annotations,
     output:
         report(
@@ -58,11 +56,39 @@ rule figures:
         entry=table_entry,
         cells=cells_of,
         subset=figure_subset,
-        trained=trained_runs,
         folder="results/report/figures/{table}",
         code=code_version("tsp.report.build"),
     script:
         "../workflow/scripts/figures.py"
+
+
+rule feature_figures:
+    """How a table's features were trained, and those of one video: PNG, PDF and the CSV of its data."""
+    input:
+        features=figure_sources("features"),
+        logs=training_logs,
+        annotations=figure_annotations,
+    output:
+        report(
+            expand("results/report/figures/{{table}}/{figure}.png", figure=FEATURE_FIGURES),
+            category="Figures",
+            labels={"table": "{table}"},
+            caption="../workflow/report/figures.rst",
+        ),
+    log:
+        "logs/feature_figures/{table}.log",
+    benchmark:
+        "logs/feature_figures/{table}.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        entry=table_entry,
+        subset=figure_subset,
+        trained=trained_runs,
+        folder="results/report/figures/{table}",
+        code=code_version("tsp.report.build"),
+    script:
+        "../workflow/scripts/feature_figures.py"
 
 
 rule overlay_video:
@@ -121,6 +147,7 @@ rule page:
     input:
         tables=[f"results/tables/{table}.html" for table in detection_tables],
         figures=expand("results/report/figures/{table}/{figure}.png", table=drawn_tables, figure=FIGURES),
+        features=expand("results/report/figures/{table}/{figure}.png", table=featured_tables, figure=FEATURE_FIGURES),
         overlays=built_overlays,
         captions=shown_captions,
         manifests=built_manifests,
@@ -135,6 +162,7 @@ rule page:
     params:
         tables=detection_tables,
         drawn=drawn_tables,
+        featured=featured_tables,
         titles={table: SETTINGS.tables[table].title for table in drawn_tables},
         manifests=built_manifest_names,
         miniature=SETTINGS.preset == "demo",

@@ -32,7 +32,7 @@ def test_demo_goes_from_videos_to_the_report(snakemake, tmp_path):
     # Two methods on two kinds of features with three seeds each, and one that refines the proposals of a seed.
     assert (jobs["train_localiser"], jobs["train_refiner"], jobs["evaluate"]) == (12, 6, 18)
     assert (jobs["infer_training_subset"], jobs["list_candidates"]) == (2, 4)
-    assert (jobs["table"], jobs["figures"], jobs["page"]) == (3, 3, 1)
+    assert (jobs["table"], jobs["figures"], jobs["feature_figures"], jobs["page"]) == (3, 3, 1, 1)
 
 
 def given(folder, name, text="{}"):
@@ -70,6 +70,8 @@ def test_paper_needs_the_annotations_and_nothing_else(snakemake, thumos14, tmp_p
     # Six tables of detections, two of which show what others have drawn, and one of captions.
     assert jobs["table"] == 7
     assert (jobs["figures"], jobs["overlay_video"], jobs["caption_examples"], jobs["page"]) == (4, 4, 1, 1)
+    # Those of ActivityNet and of THUMOS14.
+    assert jobs["feature_figures"] == 2
 
 
 FAULTS = {

@@ -1,4 +1,4 @@
-"""The figures of a table."""
+"""The figures of a table's predictions."""
 
 from pathlib import Path
 
@@ -14,8 +14,6 @@ def main(job):
     sources = Sources(
         scores=dict(zip(job.params.cells, map(Path, job.input.scores), strict=True)),
         predictions=dict(zip(runs, map(Path, job.input.predictions), strict=True)),
-        features=dict(zip(runs, map(Path, job.input.features), strict=True)),
-        logs=dict(zip(job.params.trained, map(Path, job.input.logs), strict=True)),
         annotations=Path(job.input.annotations),
         subset=job.params.subset,
     )

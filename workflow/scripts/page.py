@@ -13,6 +13,7 @@ def main(job):
         tables=dict(zip(tables, map(Path, job.input.tables), strict=True)),
         titles=job.params.titles,
         figures={table: Path("results/report/figures") / table for table in job.params.drawn},
+        featured=job.params.featured,
         overlays={Path(path).parent.name: Path(path) for path in job.input.get("overlays", [])},
         captions=[Path(path) for path in job.input.get("captions", [])],
         miniature=job.params.miniature,

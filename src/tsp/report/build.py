@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,6 +46,7 @@ FIGURES = {
         "Share of the instances of each bucket that no prediction finds; dashed: of all. Means of the seeds (DETAD).",
     ),
 }
+FEATURE_FIGURES = ("training", "similarity")
 OVERLAY = "Annotated actions above the five best predictions of each run (seed 0); hatched: another class."
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "h5py", "av", "safetensors", "matplotlib", "snakemake")
 
@@ -57,14 +58,27 @@ class Sources:
     Args:
         scores: scores.json by (experiment, run, seed).
         predictions: predictions.json by run, of one seed.
-        features: feature file by run.
-        logs: log.jsonl by run, of the pretraining.
         annotations: canonical annotations.
         subset: the annotation's own name of the measured subset.
     """
 
     scores: Mapping[Cell, Path]
     predictions: Mapping[str, Path]
+    annotations: Path
+    subset: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSources:
+    """Files that the figures of a table's features are drawn from.
+
+    Args:
+        features: feature file by run.
+        logs: log.jsonl by run, of the pretraining.
+        annotations: canonical annotations.
+        subset: the annotation's own name of the measured subset.
+    """
+
     features: Mapping[str, Path]
     logs: Mapping[str, Path]
     annotations: Path
@@ -72,7 +86,7 @@ class Sources:
 
 
 def draw_figures(config: TableConfig, sources: Sources, folder: Path) -> None:
-    """Draw `FIGURES` of a table into `folder`, as PNG, PDF and CSV; the first column's experiment is shown."""
+    """Draw what a table's predictions are like into `folder`; the first column's experiment is shown."""
     runs = {row.run: row.label for row in config.rows}
     experiment = config.columns[0].experiment
     note = "miniature" if config.miniature else ""
@@ -81,7 +95,6 @@ def draw_figures(config: TableConfig, sources: Sources, folder: Path) -> None:
     map_curves(scores, runs, folder / "curves.png", experiment=experiment, note=note)
     recall_curves(scores, runs, folder / "recall.png", experiment=experiment, note=note)
     class_bars(scores, runs, folder / "classes.png", experiment=experiment, note=note)
-    training_curves(_labelled(sources.logs, runs), folder / "training.png", note=note)
     errors.draw_all(errors.analyses_of(scores, runs, experiment), folder, note=note)
     timeline_of_files(
         sources.annotations,
@@ -90,6 +103,13 @@ def draw_figures(config: TableConfig, sources: Sources, folder: Path) -> None:
         subset=sources.subset,
         note=note,
     )
+
+
+def draw_feature_figures(config: TableConfig, sources: FeatureSources, folder: Path) -> None:
+    """Draw how the features of a table's rows were trained, and those of one video, into `folder`."""
+    runs = {row.run: row.label for row in config.rows}
+    note = "miniature" if config.miniature else ""
+    training_curves(_labelled(sources.logs, runs), folder / "training.png", note=note)
     video = pick_videos(read_annotations(sources.annotations), sources.subset, 1)[0]
     similarity_of_files(_labelled(sources.features, runs), video, folder / "similarity.png", note=note)
 
@@ -104,6 +124,7 @@ def write_report(
     tables: Mapping[str, Path],
     titles: Mapping[str, str],
     figures: Mapping[str, Path],
+    featured: Collection[str],
     overlays: Mapping[str, Path],
     captions: Sequence[Path],
     miniature: bool,
@@ -120,6 +141,7 @@ def write_report(
         tables: table name -> its HTML file.
         titles: table name -> its heading.
         figures: table name -> folder of its figures.
+        featured: tables that bring `FEATURE_FIGURES`.
         overlays: table name -> its rendered video.
         captions: pages of `captions.write_captions`.
         miniature: label everything as the miniature's.
@@ -129,14 +151,13 @@ def write_report(
         configuration: the whole configuration, for its hash.
         repository: where the code version is read from.
     """
-    pictures: dict[str, Picture] = {}
-    for table, folder in figures.items():
-        for stem, (title, caption) in FIGURES.items():
-            path = folder / f"{stem}.png"
-            # Tables of the same features share some figures: each is shown once.
-            pictures.setdefault(
-                sha256(path), Picture(path=path, title=title, caption=caption, group=titles.get(table, table))
-            )
+    pictures = [
+        Picture(path=folder / f"{stem}.png", title=title, caption=caption, group=titles.get(table, table))
+        for table, folder in figures.items()
+        for stem, (title, caption) in FIGURES.items()
+        # Tables of the same features share these, and only the first of them draws them.
+        if stem not in FEATURE_FIGURES or table in featured
+    ]
     build_page(
         output,
         title="TSP, reproduced",
@@ -144,7 +165,7 @@ def write_report(
         " classifier (TAC), in the same downstream method.",
         miniature=miniature,
         tables=list(tables.values()),
-        pictures=list(pictures.values()),
+        pictures=pictures,
         overlays=[
             Picture(path=path, title=titles.get(table, table), caption=OVERLAY) for table, path in overlays.items()
         ],
