@@ -37,6 +37,7 @@ tbody th{font-weight:600}
 tr.sub th,tr.sub td{font-weight:400;color:var(--soft);border-top:0;padding-top:.05rem;font-size:.86rem}
 tr.sub th:first-child{padding-left:1.8rem}
 tr.difference th,tr.difference td{background:var(--mark)}
+tr.reference th,tr.reference td{font-weight:400;color:var(--soft)}
 tr.sub.difference+tr:not(.sub) th{border-top:1px solid var(--line)}
 table.narrow thead th{white-space:normal;max-width:9rem;vertical-align:bottom}
 table.text td,table.text th{text-align:left;vertical-align:top}

@@ -230,6 +230,8 @@ def _legend(table: Table) -> str:
                 " trained once: seeds vary the downstream training alone."
             )
     said += f" {DASH}: not run."
+    if any(line.kind == "reference" for line in table.lines):
+        said += " Rows below: other people's, with other methods, features or code."
     return said + (" Bracketed numbers: sources." if table.sources else "")
 
 

@@ -8,8 +8,11 @@ from unit.evaluation.straightforward import detad
 from unit.evaluation.test_detection import predictions
 
 from tsp.errors import TspError
-from tsp.evaluation.errors import BUCKETS, KINDS, SIZES, analyse, bucket_of, characterise, top
+from tsp.evaluation.errors import BUCKETS, KINDS, SIZES, analyse, analyse_files, bucket_of, characterise, top
 from tsp.evaluation.io import GroundTruth
+from tsp.io.annotations import write_annotations
+from tsp.io.predictions import write_predictions
+from tsp.types import Segment, Video
 
 TIOUS = (0.3, 0.6, 0.9)
 starts = st.tuples(st.integers(0, 7), st.integers(1, 8)).map(lambda t: (float(t[0]), float(t[0] + t[1])))
@@ -145,3 +148,23 @@ def test_no_predictions_miss_everything():
     assert (result["average_mAP_N"], result["false_negatives"]["missed"]) == (0, 1)
     assert result["false_positives"]["profile"][0]["true positive"] is None
     assert result["sensitivity"]["length"]["max_relative"] is None
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_files_with_and_without_durations(tmp_path, caplog, stated):
+    """Where the annotations do not say how long the videos are, a metadata table may."""
+    actions = (Segment(start_s=0.0, end_s=2.0, label="x"), Segment(start_s=5.0, end_s=15.0, label="x"))
+    video = Video(
+        name="a", filename="v_a.mp4", subset="validation", duration_s=20.0 if stated else None, segments=actions
+    )
+    write_annotations(tmp_path / "t.json", [video])
+    found = {"a": [{"label": "x", "score": 0.9, "segment": [0.0, 2.0]}]}
+    write_predictions(tmp_path / "p.json", found, version="x")
+    (tmp_path / "m.csv").write_text("filename,video-duration,fps,video-frames\nv_a.mp4,20.0,30,600\n")
+    files = (tmp_path / "t.json", tmp_path / "p.json", "validation", "miniature")
+    with_table = analyse_files(*files, metadata=tmp_path / "m.csv")
+    missed = with_table["false_negatives"]["length"]
+    assert (missed["XS"]["missed"], missed["XL"]["missed"], missed["M"]["missed"]) == (0.0, 1.0, None)
+    without = analyse_files(*files)
+    assert without == (with_table if stated else None)
+    assert ("errors are not analysed" in caplog.text) == (not stated)

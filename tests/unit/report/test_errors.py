@@ -2,7 +2,7 @@
 
 import pytest
 
-from tsp.report.errors import analyses_of, draw_all, mean_of
+from tsp.report.errors import analyses_of, bucket_rows, draw_all, mean_of
 
 
 def test_mean_number_by_number():
@@ -22,3 +22,40 @@ def test_without_analyses_the_figures_say_so(tmp_path):
     found = sorted(path.name for path in tmp_path.glob("*.pdf"))
     assert found == ["false_negatives.pdf", "false_positives.pdf", "sensitivity.pdf"]
     assert (tmp_path / "sensitivity.csv").read_text().splitlines() == ["run,percent"]
+
+
+def csv_of(folder, stem, values):
+    lines = [f"{run},{name},{size},{n},{v}" for run, name, size, n, v in values]
+    (folder / f"{stem}.csv").write_text("\n".join(["run,characteristic,bucket,instances,percent", *lines]) + "\n")
+
+
+def test_buckets_as_rows_of_the_report(tmp_path):
+    def values(shift):
+        for run, gain in (("TAC", 0.0), ("TSP", 5.5)):
+            yield run, "length", "XS", 7, 10 + gain + shift
+            yield run, "length", "XL", 0, ""
+            yield run, "instances", "XS", 7, 1
+            yield run, "all", "", "", 20 - gain + shift
+
+    csv_of(tmp_path, "sensitivity", values(0))
+    csv_of(tmp_path, "false_negatives", values(30))
+    header, *rows = bucket_rows(tmp_path)
+    assert header == [
+        "bucket",
+        "instances",
+        "mAP_N: TAC",
+        "mAP_N: TSP",
+        "mAP_N: TSP − TAC",
+        "missed: TAC",
+        "missed: TSP",
+    ]
+    assert rows == [
+        ["Length XS", "7", "10.00", "15.50", "+5.50", "40.00", "45.50"],
+        ["Length XL", "0", "—", "—", "—", "—", "—"],
+        ["All actions", "", "20.00", "14.50", "−5.50", "50.00", "44.50"],
+    ]
+
+
+def test_no_rows_where_no_errors_were_analysed(tmp_path):
+    draw_all({}, tmp_path)
+    assert bucket_rows(tmp_path) == []
