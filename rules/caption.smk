@@ -112,6 +112,7 @@ rule resolve_captions:
     benchmark:
         "logs/resolve_captions/{captioning}.tsv"
     priority: 100
+    localrule: True
     conda:
         "../envs/captions.yaml"
     params:

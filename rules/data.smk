@@ -41,6 +41,7 @@ rule annotations:
         "logs/annotations/{dataset}.log",
     benchmark:
         "logs/annotations/{dataset}.tsv"
+    localrule: True
     conda:
         "../envs/tsp.yaml"
     params:
@@ -161,6 +162,7 @@ rule metadata:
         "logs/metadata/{dataset}-{subset}.log",
     benchmark:
         "logs/metadata/{dataset}-{subset}.tsv"
+    localrule: True
     conda:
         "../envs/tsp.yaml"
     params:
@@ -181,6 +183,7 @@ rule segments:
         "logs/segments/{dataset}-{subset}.log",
     benchmark:
         "logs/segments/{dataset}-{subset}.tsv"
+    localrule: True
     conda:
         "../envs/tsp.yaml"
     params:

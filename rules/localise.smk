@@ -15,6 +15,7 @@ rule resolve_experiment:
     benchmark:
         "logs/resolve_experiment/{experiment}.tsv"
     priority: 100
+    localrule: True
     conda:
         "../envs/tsp.yaml"
     params:

@@ -15,6 +15,7 @@ rule resolve_run:
     benchmark:
         "logs/resolve_run/{run}.tsv"
     priority: 100
+    localrule: True
     conda:
         "../envs/tsp.yaml"
     params:

@@ -23,6 +23,7 @@ rule table:
         "logs/table/{table}.log",
     benchmark:
         "logs/table/{table}.tsv"
+    localrule: True
     conda:
         "../envs/report.yaml"
     params:

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,9 +25,23 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from faults.common import REPOSITORY, TABLE, Workplace  # noqa: E402
 
+# profiles/README.md: two machines, here of one (pretended) GPU each.
+TWO_MACHINES = ["pretrain:mpi=srun", "pretrain:nodes=2", "pretrain:tasks=2", "pretrain:gpu=0"]
+TWO_MACHINES += ["pretrain:slurm_partition=gpu", "pretrain:slurm_extra='--gpus-per-node=1'"]
 STARTER = Path(os.environ.get("TSP_SHARED", ROOT.parent / "shared")) / "slurm/start_one_node_slurm.sh"
 PROFILE = REPOSITORY / "profiles/slurm"
+# Steps that run where Snakemake does.
+LOCAL = {"video_list", "annotations", "metadata", "segments", "table", "resolve_run", "resolve_experiment"}
 TABLES = [f"results/tables/{name}.csv" for name in ("miniature", "miniature_proposals", "miniature_refined")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    met: str
+    survived: bool
+    seconds: float
 
 
 class Cluster:
@@ -141,9 +156,13 @@ def kill_submitter(cluster: Cluster, run: Run, rule: str) -> bool:
 
 
 def asked_more(cluster: Cluster, rule: str) -> bool:
-    """Whether the rule's second job asked for more memory than its first."""
-    asked = [job["MinMemoryNode"] for job in cluster.jobs() if rule in job.get("Comment", "")]
-    return len(asked) > 1 and megabytes(asked[0]) > megabytes(asked[-1])
+    """Whether the rule's last job asked for more memory and more time than its first."""
+    asked = [
+        (megabytes(job["MinMemoryNode"]), minutes(job["TimeLimit"]))
+        for job in cluster.jobs()
+        if rule in job.get("Comment", "")
+    ]
+    return len(asked) > 1 and asked[0][0] > asked[-1][0] and asked[0][1] > asked[-1][1]
 
 
 def megabytes(text: str) -> float:
@@ -151,9 +170,26 @@ def megabytes(text: str) -> float:
     return float(text[:-1]) * {"M": 1, "G": 1024}[text[-1]]
 
 
-def short(cluster: Cluster, place: Workplace) -> list[tuple[str, bool]]:
-    """One run in which a job is cancelled, a step is killed and a node is drained."""
-    folder = place.empty("slurm")
+def minutes(text: str) -> float:
+    """Of `2-00:30:00` or `00:00:07`."""
+    days, _, clock = text.rpartition("-")
+    hours, mins, seconds = map(int, clock.split(":"))
+    return int(days or 0) * 1440 + hours * 60 + mins + seconds / 60
+
+
+def overhead(cluster: Cluster, folder: Path) -> str:
+    """What the cluster's jobs of an undisturbed run took beside the steps in them."""
+    jobs = [job for job in cluster.jobs() if job.get("StdOut", "").startswith(f"{folder}/")]
+    ran = 60 * sum(minutes(job["RunTime"]) for job in jobs)
+    benchmarks = [path for path in (folder / "logs").rglob("*.tsv") if path.parent.name not in LOCAL]
+    steps = sum(float(path.read_text().splitlines()[1].split()[0]) for path in benchmarks)
+    each = (ran - steps) / max(1, len(jobs))
+    return f"{len(jobs)} jobs, {ran:.0f} s, of which steps {steps:.0f} s: {each:.1f} s a job beside its steps"
+
+
+def short(cluster: Cluster, place: Workplace) -> list[Row]:
+    """One run in which a step is killed, a job is cancelled and a node is drained."""
+    folder, start = place.empty("slurm"), time.monotonic()
     run = Run(folder, place.configs, [TABLE])
     met = [
         ("a failing job", fail(cluster, run, "pretrain")),
@@ -161,37 +197,62 @@ def short(cluster: Cluster, place: Workplace) -> list[tuple[str, bool]]:
         ("a drained node", drain(cluster, run, "train_localiser")),
     ]
     well = run.wait() == 0 and place.equal(folder)
-    rows = [(name, happened and well) for name, happened in met]
-    return [*rows, ("a retry asks for more memory", well and asked_more(cluster, "pretrain"))]
+    seconds = time.monotonic() - start
+    rows = [Row(met=f"{name} (one run)", survived=happened and well, seconds=seconds) for name, happened in met]
+    more = well and asked_more(cluster, "pretrain")
+    return [*rows, Row(met="a retry asks for more memory, time", survived=more, seconds=seconds)]
 
 
-def complete(cluster: Cluster, place: Workplace) -> list[tuple[str, bool]]:
-    """Each mishap in a run of its own, training on two nodes, and the miniature's tables."""
-    rows = []
-    for name, mishap in (("a drained node", drain), ("a killed submitter", kill_submitter)):
-        folder = place.empty(mishap.__name__)
+def complete(cluster: Cluster, place: Workplace) -> Iterator[Row]:
+    """Each mishap in a run of its own."""
+    for name, mishap, rule in (
+        ("no mishap", None, ""),
+        ("a failing job", fail, "pretrain"),
+        ("a cancelled job", cancel, "extract_features"),
+        ("a drained node", drain, "train_localiser"),
+        ("a killed submitter", kill_submitter, "train_localiser"),
+    ):
+        cluster.call("start")  # takes a drain back
+        folder, start = place.empty(name.replace(" ", "_")), time.monotonic()
         run = Run(folder, place.configs, [TABLE])
-        happened = mishap(cluster, run, "train_localiser")
+        happened = mishap is None or mishap(cluster, run, rule)
         status = run.wait() if mishap is not kill_submitter else Run(folder, place.configs, [TABLE]).wait()
-        rows.append((name, happened and status == 0 and place.equal(folder)))
-        cluster.call("start")  # takes the drain back
-    folder = place.empty("two_nodes")
-    resources = ["--set-resources", "pretrain:mpi=srun", "pretrain:nodes=2", "pretrain:tasks=2"]
-    status = Run(folder, place.configs, ["results/pretrain/mini_tsp/encoder.safetensors"], *resources).wait()
-    told = "".join(path.read_text() for path in (folder / "logs/pretrain").glob("mini_tsp.log"))
-    rows.append(("training by srun on two nodes", status == 0 and "srun -n 2" in told))
-    return rows
+        yield Row(met=name, survived=happened and status == 0 and place.equal(folder), seconds=time.monotonic() - start)
+        if mishap is None:
+            print(overhead(cluster, folder), flush=True)
 
 
-def whole_miniature(place: Workplace) -> tuple[str, bool]:
+def two_machines(cluster: Cluster, place: Workplace) -> Row:
+    """Training by the cluster's launcher, as profiles/README.md says."""
+    folder, start = place.empty("two_nodes"), time.monotonic()
+    targets = ["results/pretrain/mini_tsp/encoder.safetensors"]
+    status = Run(folder, place.configs, targets, "--set-resources", *TWO_MACHINES).wait()
+    logged = "".join(path.read_text() for path in (folder / "logs/pretrain").glob("mini_tsp.log"))
+    job = next(job for job in cluster.jobs() if "pretrain" in job.get("Comment", ""))
+    spread = (job["Partition"], job["NumNodes"], job.get("TresPerNode")) == ("gpu", "2", "gres:gpu:1")
+    well = status == 0 and "srun -n 2" in logged and spread
+    return Row(met="training by srun on two nodes", survived=well, seconds=time.monotonic() - start)
+
+
+def whole_miniature(place: Workplace) -> Row:
     """The tables of `make demo`, here and on the cluster."""
     here, there = place.empty("miniature_here"), place.empty("miniature_slurm")
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--snakefile", REPOSITORY / "Snakefile"]
     command += ["--directory", here, "--workflow-profile", REPOSITORY / "profiles/default", "--", *TABLES]
     subprocess.run(list(map(str, command)), cwd=REPOSITORY, check=True, capture_output=True)
+    start = time.monotonic()
     status = Run(there, [], TABLES).wait()
     same = all((here / name).read_bytes() == (there / name).read_bytes() for name in TABLES) if status == 0 else False
-    return "the whole miniature", same
+    return Row(met="the whole miniature", survived=same, seconds=time.monotonic() - start)
+
+
+def told(rows: Iterable[Row]) -> list[Row]:
+    """The rows, each printed as soon as it is there."""
+    kept = []
+    for row in rows:
+        print(f"{row.met:40} {'yes' if row.survived else 'NO':8} {row.seconds:8.0f}", flush=True)
+        kept.append(row)
+    return kept
 
 
 def main() -> None:
@@ -211,21 +272,21 @@ def main() -> None:
         place = Workplace((args.keep or Path(name)).resolve(), 0, short=True)
         print(f"without SLURM: {place.seconds:.0f} s", flush=True)
         cluster.call("start")
+        print(f"{'met on the cluster':40} survived  seconds", flush=True)
         try:
-            began = time.monotonic()
-            rows = short(cluster, place)
-            print(f"on SLURM, with three mishaps: {time.monotonic() - began:.0f} s", flush=True)
+            rows = told(short(cluster, place))
             if not args.short:
+                rows += told(complete(cluster, place))
                 cluster.call("start")
-                rows += [*complete(cluster, place), whole_miniature(place)]
+                rows += told([two_machines(cluster, place)])
+                rows += told([whole_miniature(place)])
         finally:
             for run in Run.started:
                 if run.process.poll() is None:
                     os.killpg(run.process.pid, signal.SIGKILL)
             cluster.call("purge")
-    print("\n".join([f"{'met on the cluster':32} survived", *(f"{name:32} {well}" for name, well in rows)]))
-    print(f"{time.monotonic() - start:.0f} s")
-    if not all(well for _, well in rows):
+    print(f"{sum(row.survived for row in rows)} of {len(rows)}, {time.monotonic() - start:.0f} s")
+    if not all(row.survived for row in rows):
         sys.exit("error: not everything was survived")
 
 
