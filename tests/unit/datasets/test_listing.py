@@ -92,9 +92,10 @@ def test_a_subset_without_videos(tmp_path, raw):
 
 
 def digests(tmp_path, names, shards=3, official="training"):
-    write_annotations(tmp_path / "raw.json", [video(name) for name in names])
-    shard_digests.cache_clear()
-    return shard_digests(READER, (str(tmp_path / "raw.json"),), official, shards, 2)
+    """Each state of the annotations in a file of its own: one process reads a file once."""
+    path = tmp_path / f"{names}.json"
+    write_annotations(path, [video(name) for name in names])
+    return shard_digests(READER, (str(path),), official, shards, 2)
 
 
 def test_new_videos_at_the_end_change_the_digests_of_their_shards_only(tmp_path):
@@ -107,5 +108,4 @@ def test_new_videos_at_the_end_change_the_digests_of_their_shards_only(tmp_path)
 
 
 def test_annotations_that_cannot_be_read_have_no_digests(tmp_path):
-    shard_digests.cache_clear()
     assert shard_digests(READER, (str(tmp_path / "absent.json"),), "training", 3, 2) == ()
