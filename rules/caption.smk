@@ -262,7 +262,7 @@ rule evaluate_captions:
         "logs/evaluate_captions/{captioning}-{run}-{seed}.tsv"
     conda:
         "../envs/captions.yaml"
-    threads: 2
+    threads: threads(2)
     resources:
         mem_mb=memory(4000),
         runtime=minutes(60),

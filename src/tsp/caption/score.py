@@ -8,6 +8,7 @@ import numpy as np
 
 from tsp.caption.text import read_available
 from tsp.evaluation.captions import TEXT_METRICS, CaptionResult, caption_scores, scores_json
+from tsp.evaluation.meteor import Meteor
 
 SEGMENTS = ("precision", "recall", "F1")
 
@@ -33,8 +34,12 @@ def score(
     Paper: BMT section 4; table of dense captioning.
     """
     only = read_available(available)
-    found = caption_scores(references, learned, only=only)
-    single = [caption_scores([path], shown, only=only) for path, shown in zip(references, annotated, strict=True)]
+    with Meteor() as meteor:
+        found = caption_scores(references, learned, only=only, meteor=meteor)
+        single = [
+            caption_scores([path], shown, only=only, meteor=meteor)
+            for path, shown in zip(references, annotated, strict=True)
+        ]
     numbers = {name: found.average(name) for name in SEGMENTS} | _texts([found])
     numbers |= {f"annotated_{name}": value for name, value in _texts(single).items()}
     return {**numbers, "learned": scores_json(found), "annotated": [scores_json(result) for result in single]}

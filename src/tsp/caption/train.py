@@ -20,6 +20,7 @@ from tsp.caption.proposals import Proposer, anchors, build_proposer, head_loss, 
 from tsp.caption.text import Event, Vocabulary, read_available, read_events, read_vectors, tokeniser
 from tsp.errors import TspError
 from tsp.evaluation.captions import evaluate
+from tsp.evaluation.meteor import Meteor
 from tsp.io.captions import CaptionedEvent, Captions
 from tsp.io.files import atomic, sha256
 from tsp.training import checkpoint
@@ -89,14 +90,15 @@ class CaptionTask:
 
     def _meteor(self, sentences: dict[int, str]) -> float:
         found = []
-        for number in sorted({source for _, source in self.valid}):
-            truth: Captions = {}
-            shown: Captions = {}
-            for row, (event, source) in enumerate(self.valid):
-                if source == number:
-                    _add(truth, event, event.sentence)
-                    _add(shown, event, sentences[row])
-            found.append(evaluate([truth], shown, [SELECTION_TIOU]).average("METEOR"))
+        with Meteor() as meteor:
+            for number in sorted({source for _, source in self.valid}):
+                truth: Captions = {}
+                shown: Captions = {}
+                for row, (event, source) in enumerate(self.valid):
+                    if source == number:
+                        _add(truth, event, event.sentence)
+                        _add(shown, event, sentences[row])
+                found.append(evaluate([truth], shown, [SELECTION_TIOU], meteor).average("METEOR"))
         return float(np.mean(found))
 
 

@@ -4,6 +4,7 @@ import logging
 import random
 import string
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def caption_scores(
     *,
     most: int = MOST,
     only: Collection[str] | None = None,
+    meteor: Meteor | None = None,
 ) -> CaptionResult:
     """Score a submission file.
 
@@ -72,6 +74,7 @@ def caption_scores(
         tious: thresholds, ascending, in (0, 1].
         most: predictions of each video that count, the first ones.
         only: videos to measure, such as those that can still be downloaded; None: all of the references.
+        meteor: running; None: one is started for this call.
 
     Raises:
         TspError: naming file and entry of the first fault; no Java.
@@ -88,13 +91,16 @@ def caption_scores(
     unknown = sum(len(events) for video, events in found.items() if video not in known)
     if unknown:
         log.warning("%s: %d predictions are in videos without reference; they do not count", predictions, unknown)
-    result = evaluate(truths, found, tious)
+    result = evaluate(truths, found, tious, meteor)
     options = {"references": [Path(path).name for path in references], "most": most, "chosen_videos": only is not None}
     return replace(result, options=options)
 
 
 def evaluate(
-    references: Sequence[Captions], predictions: Mapping[str, Sequence[CaptionedEvent]], tious: Sequence[float]
+    references: Sequence[Captions],
+    predictions: Mapping[str, Sequence[CaptionedEvent]],
+    tious: Sequence[float],
+    meteor: Meteor | None = None,
 ) -> CaptionResult:
     """Score captions.
 
@@ -105,6 +111,7 @@ def evaluate(
         references: sets of annotations.
         predictions: video -> captions.
         tious: thresholds, ascending, in (0, 1].
+        meteor: running; None: one is started for this call.
 
     Raises:
         TspError: Java is missing or fails.
@@ -120,7 +127,8 @@ def evaluate(
     tokens = tokenise(sentences)
     letters = random.Random(0)
     scores = {name: np.zeros((len(thresholds), len(videos))) for name in (*TEXT_METRICS, "precision", "recall")}
-    with Meteor() as meteor:
+    # One that the caller started goes on running for its next call.
+    with Meteor() if meteor is None else nullcontext(meteor) as running:
         for column, video in enumerate(progress(videos, desc="captions", unit="video")):
             events = shown[video]
             truths = [truth[video] for truth in references if video in truth]
@@ -128,7 +136,7 @@ def evaluate(
             overlaps = [_overlap(events, truth) for truth in truths]
             for row, threshold in enumerate(thresholds.tolist()):
                 pairs = _pairs(events, truths, overlaps, threshold, tokens, garbage)
-                measured = dict(zip(TEXT_METRICS, text_scores(pairs, meteor), strict=True))
+                measured = dict(zip(TEXT_METRICS, text_scores(pairs, running), strict=True))
                 measured["precision"], measured["recall"] = _precision_recall(overlaps, threshold)
                 for name, value in measured.items():
                     scores[name][row, column] = value

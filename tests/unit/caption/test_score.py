@@ -1,5 +1,7 @@
 """Which captions are scored against which references; without Java."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from tsp.caption import score as scoring
@@ -17,10 +19,12 @@ class Result:
 def test_learned_against_all_annotated_each_against_its_own(monkeypatch, tmp_path):
     calls = []
 
-    def caption_scores(references, predictions, *, only):
+    def caption_scores(references, predictions, *, only, meteor):
+        assert meteor == "running"
         calls.append((list(references), predictions, only))
         return Result({"learned": 0.1, "a0": 0.2, "a1": 0.6}[predictions])
 
+    monkeypatch.setattr(scoring, "Meteor", lambda: nullcontext("running"))
     monkeypatch.setattr(scoring, "caption_scores", caption_scores)
     monkeypatch.setattr(scoring, "scores_json", lambda result: {"value": result.value})
     listed = tmp_path / "available.txt"

@@ -1,6 +1,7 @@
 """Both trainings from files to files, and what is made with their weights."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -176,18 +177,22 @@ def test_meteor_picks_the_epoch_where_asked(tmp_path, sources, monkeypatch):
             assert metric == "METEOR"
             return 0.1 * len(calls)
 
-    def evaluate(references, found, tious):
-        calls.append((references, found, tious))
+    def evaluate(references, found, tious, meteor):
+        calls.append((references, found, tious, meteor))
         return Result()
 
+    running = iter(["first", "second", "third"])
     monkeypatch.setattr(training, "evaluate", evaluate)
+    monkeypatch.setattr(training, "Meteor", lambda: nullcontext(next(running)))
     config = replace(CONFIG, captioner=replace(CONFIG.captioner, metric="METEOR"))
     twice = replace(sources, valid=replace(sources.valid, references=[sources.valid.references[0]] * 2))
     facts = read_json(captioner(tmp_path, twice, config).with_suffix(".json"))
     assert facts["best_epoch"] == 2
     assert facts["epochs"][0]["valid/METEOR"] == pytest.approx(0.15)
     assert len(calls) == 2 * 3
-    references, found, tious = calls[0]
+    # Java starts once an epoch, not once a file.
+    assert [meteor for *_, meteor in calls] == ["first", "first", "second", "second", "third", "third"]
+    references, found, tious, _ = calls[0]
     assert tious == [0.5]
     assert sum(map(len, found.values())) == sum(map(len, references[0].values())) == 8
     assert references[0]["v_valid0"][0].sentence == SENTENCES[0]
