@@ -34,8 +34,9 @@ demo: $(READY)
 	snakemake --cores all
 	@$(BIN)/python -m tsp show
 
+# One worker per file, because the tests of a file share its run; files in the order of tests/conftest.py.
 test: $(READY)
-	pytest -n auto --dist loadgroup
+	pytest -n auto --dist loadfile --no-loadscope-reorder
 
 faults: $(READY)
 	$(BIN)/python tests/faults/campaign.py $(if $(SHORT),--short)

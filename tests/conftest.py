@@ -13,11 +13,8 @@ settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole workflows first, so that no worker is left with one at the end; the tests of a file share its run."""
-    items.sort(key=lambda item: item.path.parent.name not in ("workflow", "steps"))
-    for item in items:
-        if item.path.parent.name in ("workflow", "steps"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """Whole workflows first, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in ("workflow", "steps", "deployment"))
 
 
 @pytest.fixture(scope="session")
