@@ -8,6 +8,7 @@ snakemake -n table_NAME                        what one table would run (likewis
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -101,3 +102,14 @@ for name in SETTINGS.runs:
             f"run_{name}"
         input:
             f"results/pretrain/{name}/encoder.safetensors",
+
+
+onerror:
+    # Snakemake's own files need room too; its message about them does not say what to do.
+    free = shutil.disk_usage(".").free
+    if free < 10_000_000:
+        print(
+            f"error: the disk of {Path.cwd()} is full, {free:,} bytes are left: "
+            "free some space, then run the same command again",
+            file=sys.stderr,
+        )

@@ -7,6 +7,11 @@ import pytest
 from hypothesis import settings
 
 REPOSITORY = Path(__file__).parents[1]
+# Processes that tests start find the library as the tests do.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY / "src"), os.environ.get("PYTHONPATH")]))
+# Workers share the processors: threads of their own would only wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A test is about its result; how long an example takes says more about the machine.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

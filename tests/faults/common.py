@@ -70,6 +70,8 @@ class Workplace:
         if done.status:
             sys.exit(f"error: the undisturbed run failed\n{done.text[-3000:]}")
         self.seconds = time.monotonic() - start
+        if "Nothing to be done" not in self.run(self.undisturbed).text:
+            sys.exit(f"error: the same command again made something anew\n{self.output(self.undisturbed)}")
         self.expected = self.digests(self.undisturbed)
 
     def drawing(self, name: str) -> "Workplace":
@@ -99,12 +101,12 @@ class Workplace:
         process = self.start(folder)
         return Done(status=process.wait(timeout=1800), text=self.output(folder).read_text(errors="replace"))
 
-    def kill_when(self, folder: Path, seen: Callable[[], bool]) -> bool:
-        """Start the workflow and kill -9 all its processes as soon as `seen()`; False: it had ended before."""
+    def kill_when(self, folder: Path, seen: Callable[[], bool], *, whole_group: bool = True) -> bool:
+        """Start the workflow and kill -9 it, or all its processes, as soon as `seen()`; False: it had ended before."""
         process = self.start(folder)
         while process.poll() is None:
             if seen():
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL) if whole_group else process.kill()
                 process.wait()
                 return True
             time.sleep(0.02)

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from faults.common import REPOSITORY, TABLE, Workplace  # noqa: E402
+from faults.machine import STAGES  # noqa: E402
 
 # profiles/README.md: two machines, here of one (pretended) GPU each.
 TWO_MACHINES = ["pretrain:mpi=srun", "pretrain:nodes=2", "pretrain:tasks=2", "pretrain:gpu=0"]
@@ -188,8 +189,8 @@ def overhead(cluster: Cluster, folder: Path) -> str:
 
 
 def short(cluster: Cluster, place: Workplace) -> list[Row]:
-    """One run in which a step is killed, a job is cancelled and a node is drained."""
-    folder, start = place.empty("slurm"), time.monotonic()
+    """One run, from the videos' clips on, in which a step is killed, a job is cancelled and a node is drained."""
+    folder, start = place.copy("slurm", STAGES["pretraining"]), time.monotonic()
     run = Run(folder, place.configs, [TABLE])
     met = [
         ("a failing job", fail(cluster, run, "pretrain")),
