@@ -91,7 +91,7 @@ def code_version(*modules: str) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(_closure(modules)):
-        digest.update(name.encode() + _code(name).encode())
+        digest.update(name.encode() + _module(name)[1].encode())
     return digest.hexdigest()[:12]
 
 
@@ -102,42 +102,38 @@ def _closure(modules: tuple[str, ...]) -> set[str]:
         name = waiting.pop()
         if name not in seen and _path(name) is not None:
             seen.add(name)
-            waiting += _imports(name)
+            waiting += _module(name)[0]
     return seen
 
 
+@functools.cache
 def _path(name: str) -> Path | None:
     base = SOURCE.joinpath(*name.split("."))
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
 @functools.cache
-def _tree(name: str) -> ast.Module:
+def _module(name: str) -> tuple[tuple[str, ...], str]:
+    """The `tsp` modules that a module may import, and its code without strings that stand alone."""
     path = _path(name)
     assert path is not None
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@functools.cache
-def _imports(name: str) -> tuple[str, ...]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     found = []
-    for node in ast.walk(_tree(name)):
+    # Statements alone, since expressions hold no imports: planning the paper reads every module.
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             # `from tsp.a import b` may name a module or something in one.
             found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(module for module in found if module.split(".")[0] == "tsp")
-
-
-@functools.cache
-def _code(name: str) -> str:
-    tree = _tree(name)
-    for node in ast.walk(tree):
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, part, [])
         body = getattr(node, "body", None)
-        if isinstance(body, list):
+        if body is not None:
             node.body = [s for s in body if not _is_string(s)] or body[:1]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return tuple(module for module in found if module.split(".")[0] == "tsp"), ast.dump(tree)
 
 
 def _is_string(statement: ast.stmt) -> bool:

@@ -30,7 +30,7 @@ def library(tmp_path, monkeypatch):
 
 
 def forget():
-    for cached in (steps.code_version, steps._tree, steps._imports, steps._code):
+    for cached in (steps.code_version, steps._path, steps._module):
         cached.cache_clear()
 
 
