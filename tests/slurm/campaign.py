@@ -64,10 +64,10 @@ class Cluster:
         found = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines if line.startswith("JobId=")]
         return sorted(found, key=lambda job: -int(job["JobId"]))
 
-    def running(self, rule: str) -> dict[str, str] | None:
+    def running(self, run: "Run", rule: str) -> dict[str, str] | None:
         """The running job of a rule whose step has begun."""
         for job in self.jobs():
-            if job.get("JobState") == "RUNNING" and rule in job.get("Comment", "") and processes(rule):
+            if job.get("JobState") == "RUNNING" and rule in job.get("Comment", "") and processes(run, rule):
                 return job
         return None
 
@@ -86,6 +86,7 @@ class Run:
         command += ["--slurm-logdir", folder / "logs/slurm", *options]
         command += ["--configfile", *configs] if configs else []
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
+        self.folder = folder
         self.output = folder.parent / f"{folder.name}.txt"
         with self.output.open("a") as file:
             self.process = subprocess.Popen(
@@ -108,48 +109,49 @@ class Run:
         return self.process.wait(timeout=2400)
 
 
-def processes(rule: str) -> list[int]:
-    """Python processes that run the script of a rule."""
+def processes(run: Run, rule: str) -> list[int]:
+    """Python processes that run the script of a rule in the run's folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
+            inside = path.with_name("cwd").readlink() == run.folder
         except OSError:
             continue
-        if any(word.endswith(f".{rule}.py".encode()) for word in words):
+        if inside and any(word.endswith(f".{rule}.py".encode()) for word in words):
             found.append(int(path.parent.name))
     return found
 
 
 def cancel(cluster: Cluster, run: Run, rule: str) -> bool:
     """`scancel` of the running job of a rule."""
-    if not run.when(lambda: cluster.running(rule)):
+    if not run.when(lambda: cluster.running(run, rule)):
         return False
-    job = cluster.running(rule)
+    job = cluster.running(run, rule)
     return job is not None and subprocess.run(["scancel", job["JobId"]]).returncode == 0
 
 
 def fail(cluster: Cluster, run: Run, rule: str) -> bool:
     """kill -9 of a rule's step within its job."""
-    if not run.when(lambda: cluster.running(rule)):
+    if not run.when(lambda: cluster.running(run, rule)):
         return False
-    for process in processes(rule):
+    for process in processes(run, rule):
         os.kill(process, signal.SIGKILL)
     return True
 
 
 def drain(cluster: Cluster, run: Run, rule: str) -> bool:
     """Drain the node on which a rule's job runs; later jobs must find the other one."""
-    if not run.when(lambda: cluster.running(rule)):
+    if not run.when(lambda: cluster.running(run, rule)):
         return False
-    job = cluster.running(rule)
+    job = cluster.running(run, rule)
     node = job["NodeList"] if job else "n1"
     return subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test"]).returncode == 0
 
 
 def kill_submitter(cluster: Cluster, run: Run, rule: str) -> bool:
     """kill -9 of the Snakemake that submits; its job goes on."""
-    if not run.when(lambda: cluster.running(rule)):
+    if not run.when(lambda: cluster.running(run, rule)):
         return False
     os.killpg(run.process.pid, signal.SIGKILL)
     run.process.wait()
