@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from faults import damage, machine, sources  # noqa: E402
-from faults.common import Outcome, Workplace  # noqa: E402
+from faults.common import Outcome, Workplace, small_workflow  # noqa: E402
 
 # The longest first.
 FAULTS = (*machine.FAULTS, *damage.FAULTS, *sources.FAULTS)
@@ -32,7 +32,7 @@ def main() -> None:
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = (args.keep or Path(name)).resolve()
-        place = Workplace(folder, args.seed, args.short)
+        place = small_workflow(folder, args.seed, short=args.short)
         print(f"undisturbed run: {place.seconds:.0f} s", flush=True)
         chosen = [fault for fault in FAULTS if not args.only or fault.__name__ in args.only]
         # Most of a run is one job at a time, so two drivers share two cores well.

@@ -21,13 +21,13 @@ REPOSITORY = HERE.parents[1]
 TABLE = "results/tables/faults.csv"
 FEATURES = "results/features/mini_tsp/stride8"
 SEED_FOLDER = "results/experiments/gtad_synthetic/mini_tsp/seed0"
-# What the promise is about: weights, features, predictions, table.
-PROMISED = [
-    "results/pretrain/mini_tsp/encoder.safetensors",
-    f"{FEATURES}/synthetic-valid.h5",
-    f"{SEED_FOLDER}/predictions.json",
-    TABLE,
-]
+# What the promise is about: weights, features, predictions, tables.
+PROMISED = (
+    "results/pretrain/*/encoder.safetensors",
+    "results/features/*/*/*-valid.h5",
+    "results/experiments/*/*/seed*/predictions.json",
+    "results/tables/*.csv",
+)
 # A user error: one line that says what to do.
 ADVICE = re.compile(r"error: .*\b(delete|free|mend|fetch|raise|run again|put the old)", re.IGNORECASE)
 
@@ -58,12 +58,12 @@ class Outcome:
 
 
 class Workplace:
-    """Folders of a campaign, and the undisturbed run to compare with."""
+    """Folders of a campaign, and the undisturbed run of its workflow to compare with."""
 
-    def __init__(self, folder: Path, seed: int, short: bool) -> None:
+    def __init__(self, folder: Path, seed: int, *, short: bool, configs: list[Path], target: str = TABLE) -> None:
         self.folder, self.short, self.seed = folder, short, seed
         self.random = random.Random(seed)
-        self.configs = [HERE / "small.yaml", *([HERE / "short.yaml"] if short else [])]
+        self.configs, self.target = configs, target
         self.undisturbed = folder / "undisturbed"
         start = time.monotonic()
         done = self.run(self.empty("undisturbed"))
@@ -84,7 +84,8 @@ class Workplace:
         """Start the workflow as leader of a process group, its output in `folder/output.txt`."""
         command = [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", REPOSITORY / "Snakefile"]
         command += ["--directory", folder, "--workflow-profile", REPOSITORY / "profiles/default"]
-        command += ["--configfile", *self.configs, "--", TABLE]
+        command += ["--configfile", *self.configs] if self.configs else []
+        command += ["--", self.target]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
         with self.output(folder).open("w") as file:
             return subprocess.Popen(
@@ -128,18 +129,20 @@ class Workplace:
         return path
 
     def digests(self, folder: Path) -> dict[str, str]:
-        """Sums of everything promised."""
-        return {name: sha256(folder / name) if (folder / name).is_file() else "missing" for name in PROMISED}
+        """Sums of everything promised that is there."""
+        found = [path for pattern in PROMISED for path in folder.glob(pattern)]
+        return {str(path.relative_to(folder)): sha256(path) for path in found}
 
     def equal(self, folder: Path) -> bool:
         """Whether everything promised is there, bit for bit."""
         return self.digests(folder) == self.expected
 
-    def judge(self, folder: Path, repair: Callable[[], None]) -> tuple[bool, str]:
+    def judge(self, folder: Path, repair: Callable[[], None], *, must_fail: bool = False) -> tuple[bool, str]:
         """Run under the fault, then without it. Survived: equal, or one line that says what to do and then equal."""
         done = self.run(folder)
         if done.status == 0:
-            return self.equal(folder), f"the run ended well with another result in {folder}"
+            well = self.equal(folder) and not must_fail
+            return well, f"the run ended well with another result, or without meeting the fault, in {folder}"
         told = ADVICE.search(done.text) is not None
         self.output(folder).rename(self.folder / f"{folder.name}-fault.txt")
         repair()
@@ -147,6 +150,13 @@ class Workplace:
         if again.status or not self.equal(folder):
             return False, f"the run after it ended with status {again.status}, equal {self.equal(folder)}: {folder}"
         return told, f"no one-line error said what to do; see {self.folder / folder.name}-fault.txt"
+
+
+def small_workflow(folder: Path, seed: int, *, short: bool) -> Workplace:
+    """One run, one experiment, one table; in the short form without start weights and GVF."""
+    return Workplace(
+        folder, seed, short=short, configs=[HERE / "small.yaml", *([HERE / "short.yaml"] if short else [])]
+    )
 
 
 def remove(folder: Path, patterns: tuple[str, ...]) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults.common import FEATURES, SEED_FOLDER, Outcome, Workplace, remove
-from faults.machine import LAST, STAGES
+from faults.machine import since
 
 PRETRAIN = "results/pretrain/mini_tsp"
+LAST = since("localiser")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,30 +25,28 @@ VICTIMS = {
     "features, HDF5": Victim(path=f"{FEATURES}/synthetic-train.h5", missing=LAST),
     "metadata, CSV": Victim(path="results/synthetic/metadata/train.csv", missing=("results/synthetic/segments", *LAST)),
     "manifest, CSV": Victim(
-        path="results/synthetic/standardise/train.0.csv", missing=("results/synthetic/probe/*", *STAGES["features"])
+        path="results/synthetic/standardise/train.0.csv", missing=("results/synthetic/probe/*", *since("features"))
     ),
     "shard of features, HDF5": Victim(
         path=f"{FEATURES}/synthetic-valid.0.h5", missing=(f"{FEATURES}/synthetic-valid.h5", *LAST)
     ),
-    "encoder weights": Victim(path=f"{PRETRAIN}/encoder.safetensors", missing=STAGES["features"]),
+    "encoder weights": Victim(path=f"{PRETRAIN}/encoder.safetensors", missing=since("features")),
     "localiser weights": Victim(
         path=f"{SEED_FOLDER}/weights.safetensors",
-        missing=(f"{SEED_FOLDER}/raw.h5", f"{SEED_FOLDER}/predictions.json", f"{SEED_FOLDER}/scores.json", LAST[1]),
+        missing=since("candidates"),
     ),
-    "predictions, JSON": Victim(
-        path=f"{SEED_FOLDER}/predictions.json", missing=(f"{SEED_FOLDER}/scores.json", LAST[1])
-    ),
+    "predictions, JSON": Victim(path=f"{SEED_FOLDER}/predictions.json", missing=since("scores")),
     "annotations, JSON": Victim(
         path="results/synthetic/annotations.json", missing=("results/synthetic/segments", *LAST)
     ),
     "raw video": Victim(
         path="results/synthetic/raw/train/*.mp4",
-        missing=("results/synthetic/videos/train", "results/synthetic/standardise/train*", *STAGES["features"]),
+        missing=("results/synthetic/videos/train", "results/synthetic/standardise/train*", *since("features")),
         delete=("results/synthetic/download/train.0.csv",),
     ),
     "standardised video": Victim(
         path="results/synthetic/videos/train/*.mp4",
-        missing=STAGES["features"],
+        missing=since("features"),
         delete=("results/synthetic/standardise/train.0.csv", "results/synthetic/probe/train.0.csv"),
     ),
 }
@@ -105,7 +104,7 @@ def checkpoint(place: Workplace) -> Outcome:
     """The state of a killed training."""
     outcome = Outcome(fault="damaged checkpoint of a killed training")
     for kind in KINDS[:1] if place.short else KINDS:
-        folder = place.copy("checkpoint", LAST if place.short else STAGES["pretraining"])
+        folder = place.copy("checkpoint", LAST if place.short else since("pretraining"))
         work = folder / (SEED_FOLDER if place.short else PRETRAIN) / "work"
         if not place.kill_when(folder, lambda work=work: any(work.rglob("state.pt"))):
             outcome.add(False, "the training ended before it could be killed")

@@ -4,19 +4,67 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from faults.common import FEATURES, SEED_FOLDER, Outcome, Workplace, may_mount, mounted
 
-REPORT = "results/tables"
-# What a stage writes, and all that comes after it.
-LAST = (SEED_FOLDER, REPORT)
-STAGES = {
-    "videos": ("results/synthetic/[!o]*", "results/pretrain/*/[!c]*", "results/features", "results/labels", *LAST),
-    "pretraining": ("results/pretrain/mini_tsp/[!c]*", "results/features/mini_tsp", "results/labels", *LAST),
-    "features": (FEATURES, "results/labels", *LAST),
-    "localiser": LAST,
+# The stages of the small workflow in their order, and what each writes.
+WRITES = {
+    "rendering": ("results/*/origin",),
+    "download": ("results/*/annotations.json", "results/*/list", "results/*/download", "results/*/raw"),
+    "standardise": ("results/*/standardise", "results/*/videos"),
+    "metadata": ("results/*/probe", "results/*/metadata", "results/*/manifest", "results/*/segments"),
+    "start weights": ("results/pretrain/mini_start/[!c]*",),
+    "GVF": ("results/features/mini_start", "results/gvf"),
+    "pretraining": ("results/pretrain/mini_tsp/[!c]*",),
+    "features": (FEATURES, "results/labels"),
+    "localiser": tuple(f"{SEED_FOLDER}/{name}" for name in ("work", "log.jsonl", "weights.*")),
+    "candidates": (f"{SEED_FOLDER}/raw.h5",),
+    "predictions": tuple(f"{SEED_FOLDER}/{name}.json" for name in ("predictions", "proposals")),
+    "scores": (f"{SEED_FOLDER}/scores.json",),
+    "table": ("results/tables",),
 }
+
+
+def since(stage: str) -> tuple[str, ...]:
+    """What a stage and all after it write."""
+    stages = list(WRITES)
+    return tuple(pattern for name in stages[stages.index(stage) :] for pattern in WRITES[name])
+
+
+def kill_miniature(place: Workplace) -> Outcome:
+    """kill -9 at 20 random moments from the first job of `make demo` to its last ones, in one folder."""
+    outcome = Outcome(fault="kill -9, the whole miniature")
+    if place.short:
+        outcome.skipped = "the complete form has it"
+        return outcome
+    demo = Workplace(place.folder / "miniature", place.seed, short=False, configs=[], target="all")
+    folder, jobs = demo.empty("killed"), finished(demo.undisturbed)
+    moments = sorted(place.random.uniform(0, 0.95 * jobs) for _ in range(20))
+    kills = sum(demo.kill_when(folder, after(folder, moment, place.random.uniform(0, 5))) for moment in moments)
+    done = demo.run(folder)
+    for _ in range(kills):
+        outcome.add(done.status == 0 and demo.equal(folder), f"{kills} kills in {folder}: {done.text[-500:]}")
+    print(f"miniature: {demo.seconds:.0f} s undisturbed, killed after {[round(m) for m in moments]} of {jobs} jobs")
+    return outcome
+
+
+def finished(folder: Path) -> int:
+    """Jobs that have ended."""
+    return len(list(folder.glob("logs/*/*.tsv")))
+
+
+def after(folder: Path, jobs: float, seconds: float) -> Callable[[], bool]:
+    """Whether so many jobs have ended, and so many seconds gone by since."""
+    reached: list[float] = []
+
+    def due() -> bool:
+        if not reached and finished(folder) >= jobs:
+            reached.append(time.monotonic())
+        return bool(reached) and time.monotonic() - reached[0] >= seconds
+
+    return due
 
 
 def kill(place: Workplace) -> Outcome:
@@ -24,12 +72,12 @@ def kill(place: Workplace) -> Outcome:
     there."""
     outcome = Outcome(fault="kill -9 of Snakemake and of all its steps")
     # The short form has its videos already.
-    folder = place.copy("killed", STAGES["pretraining"]) if place.short else place.empty("killed")
+    folder = place.copy("killed", since("pretraining")) if place.short else place.empty("killed")
     chosen = [orphaned(place, folder), cut_short(place, folder)]
     done = place.run(folder)
     for hit in chosen:
         outcome.add(hit and done.status == 0 and place.equal(folder), f"{chosen} in {folder}: {done.text[-500:]}")
-    kills = 3 if place.short else 20
+    kills = 3 if place.short else 10
     while outcome.tries < kills:
         folder = place.empty("killed")
         chain = 0
@@ -60,26 +108,36 @@ def cut_short(place: Workplace, folder: Path) -> bool:
 
 
 def full_disk(place: Workplace) -> Outcome:
-    """The disk fills at a random point of a stage; later there is room."""
+    """The disk fills at a random point of each stage; later there is room."""
     outcome = Outcome(fault="disk full", skipped=may_mount())
-    for stage in [] if outcome.skipped else ["localiser"] if place.short else STAGES:
-        source = place.copy("source", STAGES[stage])
+    for stage in [] if outcome.skipped else ["localiser"] if place.short else WRITES:
+        source = place.copy("source", since(stage))
         folder = place.empty("full")
         with mounted(folder, "-t", "tmpfs", "-o", "size=2g", "none"):
             shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True)
-            needed = disk_used(place.undisturbed) - disk_used(source)
-            room = int(needed * place.random.uniform(0.05, 0.7))
-            resize(folder, disk_used(folder) + room)
-            survived, told = place.judge(folder, lambda folder=folder: resize(folder, 2 << 30))
+            room = int(written(place.undisturbed, stage) * place.random.uniform(0, 0.7))
+            resize(folder, sum(pages(folder, "*").values()) + room)
+            survived, told = place.judge(folder, lambda folder=folder: resize(folder, 2 << 30), must_fail=True)
             outcome.add(survived, f"while writing {stage}, {room} bytes free: {told}")
             if not survived:
                 shutil.copytree(folder, place.empty(f"lost-full-{stage}"), symlinks=True, dirs_exist_ok=True)
     return outcome
 
 
-def disk_used(folder: Path) -> int:
-    """Bytes in pages of 4 KiB, as a tmpfs counts them."""
-    return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.rglob("*") if path.is_file())
+def written(folder: Path, stage: str) -> int:
+    """Bytes that a stage adds to the disk; a link to a file of an earlier stage adds none."""
+    stages = list(WRITES)
+    own, earlier = (
+        {inode: size for name in names for pattern in WRITES[name] for inode, size in pages(folder, pattern).items()}
+        for names in ([stage], stages[: stages.index(stage)])
+    )
+    return sum(size for inode, size in own.items() if inode not in earlier)
+
+
+def pages(folder: Path, pattern: str) -> dict[int, int]:
+    """Bytes of each file (by inode) below what matches, in pages of 4 KiB, as a tmpfs counts them."""
+    found = [path for top in folder.glob(pattern) for path in (top, *top.rglob("*")) if path.is_file()]
+    return {(stat := path.stat()).st_ino: -(-stat.st_size // 4096) * 4096 for path in found}
 
 
 def resize(folder: Path, size: int) -> None:
@@ -92,7 +150,7 @@ def read_only(place: Workplace) -> Outcome:
     outcome = Outcome(fault="read-only output folder", skipped=may_mount())
     if outcome.skipped:
         return outcome
-    folder = place.copy("read_only", LAST[1:])
+    folder = place.copy("read_only", since("table"))
     results = str(folder / "results")
     subprocess.run(["mount", "--bind", results, results], check=True)
     subprocess.run(["mount", "-o", "remount,ro,bind", results], check=True)
@@ -108,7 +166,7 @@ def two_submitters(place: Workplace) -> Outcome:
     """The same command twice at once in one folder; whatever became of the two, a third run ends equal."""
     outcome = Outcome(fault="two submitters at once")
     for _ in range(1 if place.short else 3):
-        folder = place.copy("two", STAGES["localiser" if place.short else "pretraining"])
+        folder = place.copy("two", since("localiser" if place.short else "pretraining"))
         first = place.start(folder)
         time.sleep(place.random.uniform(0, 4))
         second = place.start(folder)
@@ -122,7 +180,7 @@ def clock_skew(place: Workplace) -> Outcome:
     """Every result carries a time up to two days in the past or future."""
     outcome = Outcome(fault="wrong clocks (times of results)")
     for _ in range(1 if place.short else 3):
-        folder = place.copy("skewed", LAST[1:])
+        folder = place.copy("skewed", since("table"))
         now = time.time()
         for path in sorted((folder / "results").rglob("*")):
             if path.is_file():
@@ -133,4 +191,4 @@ def clock_skew(place: Workplace) -> Outcome:
     return outcome
 
 
-FAULTS = (kill, full_disk, read_only, two_submitters, clock_skew)
+FAULTS = (kill_miniature, kill, full_disk, read_only, two_submitters, clock_skew)

@@ -23,8 +23,8 @@ from typing import ClassVar
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from faults.common import REPOSITORY, TABLE, Workplace  # noqa: E402
-from faults.machine import STAGES  # noqa: E402
+from faults.common import REPOSITORY, TABLE, Workplace, small_workflow  # noqa: E402
+from faults.machine import since  # noqa: E402
 
 # profiles/README.md: two machines, here of one (pretended) GPU each.
 TWO_MACHINES = ["pretrain:mpi=srun", "pretrain:nodes=2", "pretrain:tasks=2", "pretrain:gpu=0"]
@@ -192,7 +192,7 @@ def overhead(cluster: Cluster, folder: Path) -> str:
 
 def short(cluster: Cluster, place: Workplace) -> list[Row]:
     """One run, from the videos' clips on, in which a step is killed, a job is cancelled and a node is drained."""
-    folder, start = place.copy("slurm", STAGES["pretraining"]), time.monotonic()
+    folder, start = place.copy("slurm", since("pretraining")), time.monotonic()
     run = Run(folder, place.configs, [TABLE])
     met = [
         ("a failing job", fail(cluster, run, "pretrain")),
@@ -272,7 +272,7 @@ def main() -> None:
     start = time.monotonic()
     cluster = Cluster(args.starter)
     with tempfile.TemporaryDirectory(prefix="slurm-") as name:
-        place = Workplace((args.keep or Path(name)).resolve(), 0, short=True)
+        place = small_workflow((args.keep or Path(name)).resolve(), 0, short=True)
         print(f"without SLURM: {place.seconds:.0f} s", flush=True)
         cluster.call("start")
         print(f"{'met on the cluster':40} survived  seconds", flush=True)
