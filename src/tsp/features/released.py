@@ -1,6 +1,7 @@
 """Feature files that others released, brought into the discipline of our own."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from tsp.encoders.config import EncoderConfig
 from tsp.encoders.weights import build_encoder
 from tsp.errors import TspError
 from tsp.features.extract import TIME
-from tsp.io.fetch import fetch_released
-from tsp.io.files import atomic, sha256
+from tsp.io.features import feature_writer
+from tsp.io.fetch import check_sum, fetch_released
+from tsp.io.files import atomic, encoded, sha256, sha256_of_list
+from tsp.io.pickles import read_pickled_array
+from tsp.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +36,10 @@ def fetch_features(
     Args:
         output: HDF5 file to write, one `[n, C]` float data set per video.
         url: address; a download that was cut goes on where it stopped.
-        path: local file instead.
+        path: local file instead, or a folder of `<key>.pkl`, one pickled float array `[n, C]` per video.
         digest: first hex digits of its SHA-256; None: unchecked, with a warning. The sum found is kept as attribute
-            `source_sha256`.
+            `source_sha256`. That of a folder is over the lines `<sha256>  <name>` of its `.pkl` files sorted by name:
+            `LC_ALL=C; sha256sum *.pkl | sha256sum`.
         encoder: network and clips that the features are of.
         stride: frames at the clips' rate between the starts of consecutive clips.
 
@@ -53,15 +58,43 @@ def fetch_features(
     }
     # Kept beside the output until all is well: a second try downloads nothing.
     fetched = output.with_name(output.name + ".fetched")
-    if not fetched.exists():
-        fetch_released(fetched, url=url, path=path, digest=digest)
+    if path is not None and Path(path).is_dir():
+        found = _join_pickles(Path(path), fetched, digest)
+    elif fetched.exists():
+        found = sha256(fetched)
+    else:
+        found = fetch_released(fetched, url=url, path=path, digest=digest)
     try:
-        source = {"source": url or path, "source_sha256": sha256(fetched), "time": TIME}
+        source = {"source": url or path, "source_sha256": found, "time": TIME}
         with atomic(output) as temporary:
             fetched.replace(temporary)
             _state(temporary, {**facts, **source}, feature_dim, str(url or path))
     finally:
         fetched.unlink(missing_ok=True)
+
+
+def _join_pickles(folder: Path, output: Path, digest: str | None) -> str:
+    """Write the `<key>.pkl` of a folder as one feature file without facts; returns the folder's SHA-256."""
+    # As the shell's `*.pkl`: hidden files are what a copy that was cut, or another system, left behind.
+    files = [path for path in folder.glob("*.pkl") if not path.name.startswith(".")]
+    # In the order of LC_ALL=C; names become keys, which are UTF-8.
+    files.sort(key=lambda path: encoded(path.name, folder))
+    if not files:
+        raise TspError(f"{folder}: holds no .pkl file")
+    for path in files:
+        if not path.is_file() or not os.access(path, os.R_OK):
+            raise TspError(f"{path}: is no file that can be read (a folder, or a broken link?)")
+    found = sha256_of_list(files)
+    check_sum(found, digest, str(folder))
+    with feature_writer(output, {}) as writer:
+        for path in progress(files, desc="pickles", unit="video"):
+            with np.errstate(over="ignore"):
+                array = read_pickled_array(path).astype(np.float32)
+            # The writer's own message would name the output.
+            if not np.isfinite(array).all():
+                raise TspError(f"{path}: features are not finite")
+            writer.write(path.stem, array)
+    return found
 
 
 def _state(file_path: Path, facts: dict[str, Any], feature_dim: int, source: str) -> None:

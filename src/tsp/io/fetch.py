@@ -13,7 +13,7 @@ TIMEOUT_S = 60.0
 ATTEMPTS = 5
 
 
-def fetch_released(output: Path, *, url: str | None, path: str | None, digest: str | None) -> None:
+def fetch_released(output: Path, *, url: str | None, path: str | None, digest: str | None) -> str:
     """Bring a released file to `output` and check it.
 
     Args:
@@ -21,6 +21,9 @@ def fetch_released(output: Path, *, url: str | None, path: str | None, digest: s
         url: address to fetch it from, continued where an earlier try stopped.
         path: local file instead.
         digest: first hex digits of its SHA-256; None: unchecked, with a warning.
+
+    Returns:
+        Its SHA-256.
 
     Raises:
         TspError: not to be had, or another file than expected.
@@ -42,10 +45,22 @@ def fetch_released(output: Path, *, url: str | None, path: str | None, digest: s
             )
         except FetchError as error:
             raise TspError(f"{url}: {error}; fetch it by hand and state `path` instead of `url`") from error
-    if digest is None:
-        log.warning("%s: no sha256 stated, so the file is not checked", output)
-    elif not (found := sha256(output)).startswith(digest.lower()):
+    found = sha256(output)
+    try:
+        check_sum(found, digest, str(url or path))
+    except TspError:
         output.unlink()
-        raise TspError(
-            f"{url or path}: SHA-256 starts with {found[:8]}, expected {digest}; the file is not the right one"
-        )
+        raise
+    return found
+
+
+def check_sum(found: str, digest: str | None, source: str) -> None:
+    """Compare the SHA-256 of what was released with the first hex digits stated; None: a warning.
+
+    Raises:
+        TspError: it is another one.
+    """
+    if digest is None:
+        log.warning("%s: no sha256 stated, so it is not checked; found %s", source, found)
+    elif not found.startswith(digest.lower()):
+        raise TspError(f"{source}: SHA-256 starts with {found[:8]}, expected {digest}; the file is not the right one")

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,3 +114,11 @@ def sha256(path: str | Path) -> str:
     """Hex digest of a file's content."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_list(paths: Iterable[Path]) -> str:
+    """Hex digest over the lines `<sha256>  <name>` of these files, as `sha256sum FILES | sha256sum` prints it."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{sha256(path)}  ".encode() + os.fsencode(path.name) + b"\n")
+    return digest.hexdigest()

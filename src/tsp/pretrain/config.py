@@ -33,9 +33,9 @@ class ReleasedFile:
     url: str | None = None
     """Address to fetch them from."""
     path: str | None = None
-    """Local file, instead of an address."""
+    """Local file, instead of an address; for features also a folder of `<key>.pkl`, a pickled array per video."""
     sha256: str | None = None
-    """First hex digits (8 or more) of the file's SHA-256; released names end in them."""
+    """First hex digits (8 or more) of its SHA-256; released names end in them; of a folder: see docs/formats."""
 
     def __post_init__(self) -> None:
         """Refuse a file from nowhere."""
