@@ -14,8 +14,8 @@ from tsp.encoders.weights import build_encoder
 from tsp.errors import TspError
 from tsp.features.extract import TIME
 from tsp.io.features import feature_writer
-from tsp.io.fetch import check_sum, fetch_released
-from tsp.io.files import atomic, encoded, sha256, sha256_of_list
+from tsp.io.fetch import check_sum, checked_sum, fetch_released
+from tsp.io.files import atomic, encoded, sha256_of_list
 from tsp.io.pickles import read_pickled_array
 from tsp.progress import progress
 
@@ -61,7 +61,7 @@ def fetch_features(
     if path is not None and Path(path).is_dir():
         found = _join_pickles(Path(path), fetched, digest)
     elif fetched.exists():
-        found = sha256(fetched)
+        found = checked_sum(fetched, digest, str(url or path))
     else:
         found = fetch_released(fetched, url=url, path=path, digest=digest)
     try:

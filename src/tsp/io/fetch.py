@@ -45,11 +45,16 @@ def fetch_released(output: Path, *, url: str | None, path: str | None, digest: s
             )
         except FetchError as error:
             raise TspError(f"{url}: {error}; fetch it by hand and state `path` instead of `url`") from error
-    found = sha256(output)
+    return checked_sum(output, digest, str(url or path))
+
+
+def checked_sum(path: Path, digest: str | None, source: str) -> str:
+    """SHA-256 of a file that came from `source`; it is deleted where it is another one than stated."""
+    found = sha256(path)
     try:
-        check_sum(found, digest, str(url or path))
+        check_sum(found, digest, source)
     except TspError:
-        output.unlink()
+        path.unlink()
         raise
     return found
 

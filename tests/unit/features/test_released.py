@@ -60,6 +60,17 @@ def test_sum_is_checked(tmp_path, dim):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "out.h5"]
 
 
+def test_what_a_killed_run_fetched_is_checked_too(tmp_path, dim):
+    source = released(tmp_path / "a.h5", v_x=np.zeros((1, dim), np.float32))
+    left = released(tmp_path / "out.h5.fetched", v_y=np.ones((1, dim), np.float32))
+    with pytest.raises(TspError, match="not the right one"):
+        fetch(source, tmp_path / "out.h5", digest=sha256(source)[:8])
+    assert not left.exists()
+    fetch(source, tmp_path / "out.h5", digest=sha256(source)[:8])
+    with FeatureFile(tmp_path / "out.h5") as file:
+        assert file.names == ["v_x"]
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
