@@ -6,13 +6,14 @@ READY := $(VENV)/.ready
 export PYTHONPATH := src
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo test faults slurm-test lint format lock bench clean
+.PHONY: help venv demo test faults slurm-test container-test lint format lock bench clean
 
 help:
 	@echo "make demo    raw videos to a table and a report, on the embedded miniature data set"
 	@echo "make test    all tests"
 	@echo "make faults  the pipeline under kill -9, full disks, damaged files, bad servers (make faults SHORT=1: minutes)"
 	@echo "make slurm-test  the workflow on a real SLURM on this machine (root, Debian; make slurm-test SHORT=1: minutes)"
+	@echo "make container-test  containers/Dockerfile built and run (root, Debian)"
 	@echo "make lint    format, lint, types, workflow lint"
 	@echo "make bench   every benchmark, ours against the straightforward way, into docs/performance.md"
 	@echo "make lock    renew requirements.lock from pyproject.toml"
@@ -43,6 +44,9 @@ faults: $(READY)
 
 slurm-test: $(READY)
 	$(BIN)/python tests/slurm/campaign.py $(if $(SHORT),--short)
+
+container-test: $(READY)
+	tests/deployment/container.sh
 
 lint: $(READY)
 	ruff format --check .
