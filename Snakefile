@@ -35,6 +35,7 @@ if config.get("preset") == "demo":
 
 
 include: "rules/common.smk"
+include: "rules/common_localise.smk"
 include: "rules/common_report.smk"
 include: "rules/common_captions.smk"
 include: "rules/data.smk"

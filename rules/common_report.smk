@@ -1,4 +1,92 @@
-"""What the preset builds: its tables, and the files of its report."""
+"""Cells and figures of tables; what the preset builds: its tables, and the files of its report."""
+
+# Figures of every table (src/tsp/report/build.py says what they show).
+FIGURES = ("seeds", "curves", "recall", "classes", "timeline", "false_positives", "sensitivity", "false_negatives")
+# Figures of features, which several tables may share.
+FEATURE_FIGURES = ("training", "similarity")
+
+
+def downstream(name):
+    return {**SETTINGS.experiments, **SETTINGS.captions}[name]
+
+
+def table_cells(table):
+    """(experiment, run, seed) of everything that a table shows."""
+    entry = SETTINGS.tables[table]
+    used = dict.fromkeys(c.experiment for c in entry.columns)
+    return [(e, row.run, seed) for e in used for row in entry.rows for seed in downstream(e).seeds]
+
+
+def cell_path(cell, name):
+    experiment, run, seed = cell
+    folder = "captions" if experiment in SETTINGS.captions else "experiments"
+    return f"results/{folder}/{experiment}/{run}/seed{seed}/{name}"
+
+
+def table_scores(wildcards):
+    return [cell_path(cell, "scores.json") for cell in table_cells(wildcards.table)]
+
+
+def first_experiment(table):
+    return SETTINGS.tables[table].columns[0].experiment
+
+
+def figure_sources(kind):
+    """Files of a table's rows, in row order: the first seed's predictions, or features."""
+
+    def paths(wildcards):
+        name = first_experiment(wildcards.table)
+        e = SETTINGS.experiments[name]
+        subset = SETTINGS.datasets[e.dataset].valid
+        pattern = {
+            "predictions": f"results/experiments/{name}/{{run}}/seed{e.seeds[0]}/predictions.json",
+            "features": f"results/features/{{run}}/stride{e.stride}/{e.dataset}-{subset}.h5",
+        }[kind]
+        return [pattern.format(run=row.run) for row in SETTINGS.tables[wildcards.table].rows]
+
+    return paths
+
+
+def trained_runs(wildcards):
+    return [row.run for row in SETTINGS.tables[wildcards.table].rows if SETTINGS.runs[row.run].dataset]
+
+
+def training_logs(wildcards):
+    return [f"results/pretrain/{run}/log.jsonl" for run in trained_runs(wildcards)]
+
+
+def figure_annotations(wildcards):
+    return f"results/{SETTINGS.experiments[first_experiment(wildcards.table)].dataset}/annotations.json"
+
+
+def figure_subset(wildcards):
+    d = SETTINGS.datasets[SETTINGS.experiments[first_experiment(wildcards.table)].dataset]
+    return d.subsets[d.valid].official
+
+
+def figure_videos(wildcards, pattern="results/{dataset}/videos/{subset}"):
+    d = SETTINGS.experiments[first_experiment(wildcards.table)].dataset
+    return pattern.format(dataset=d, subset=SETTINGS.datasets[d].valid)
+
+
+def figure_manifest(wildcards):
+    return figure_videos(wildcards, "results/{dataset}/manifest/{subset}.csv")
+
+
+def row_labels(wildcards):
+    return [row.label for row in SETTINGS.tables[wildcards.table].rows]
+
+
+def overlay_name(wildcards):
+    return SETTINGS.tables[wildcards.table].overlay
+
+
+def table_entry(wildcards):
+    return config["tables"][wildcards.table]
+
+
+def cells_of(wildcards):
+    return table_cells(wildcards.table)
 
 
 def built_cells():
