@@ -41,7 +41,7 @@ VICTIMS = {
     ),
     "raw video": Victim(
         path="results/synthetic/raw/train/*.mp4",
-        missing=("results/synthetic/videos/train", "results/synthetic/standardise/train*", *since("features")),
+        missing=since("standardise"),
         delete=("results/synthetic/download/train.0.csv",),
     ),
     "standardised video": Victim(
