@@ -76,9 +76,10 @@ def annotate(folder: Path) -> None:
 
 def overlay(folder: Path, size: int) -> Path:
     """Shards of `size` videos, the test subset among them."""
-    counts = {"train": ACTIVITYNET["training"], "valid": ACTIVITYNET["validation"], "test": ACTIVITYNET["testing"]}
-    subsets = {name: {"shards": -(-count // size)} for name, count in counts.items()}
-    subsets["test"]["official"] = "testing"  # type: ignore[assignment]
+    subsets = {
+        name: {"official": official, "shards": -(-ACTIVITYNET[official] // size)}
+        for name, official in (("train", "training"), ("valid", "validation"), ("test", "testing"))
+    }
     path = folder / f"shards{size}.yaml"
     path.write_text(json.dumps({"datasets": {"activitynet": {"shard_size": size, "subsets": subsets}}}))
     return path
@@ -88,7 +89,8 @@ def call(snakefile: Path, folder: Path, config: Path, *arguments: str) -> Measur
     """Run Snakemake on the paper preset and measure it; children that it starts are not part of its memory."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", folder]
     command += ["--workflow-profile", snakefile.parent / "profiles/default", "--resources", "gpu=4"]
-    command += ["--config", "preset=paper", "--configfile", config, "--cores", "4", *arguments, "--", *TARGETS]
+    command += ["--config", "preset=paper", "--configfile", config, "--cores", "4", "--quiet", "rules"]
+    command += [*arguments, "--", *TARGETS]
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, cwd=snakefile.parent)
@@ -117,9 +119,9 @@ def main() -> None:
             folder = Path(name) / str(size)
             annotate(folder)
             config = overlay(folder, size)
-            plan = plans[size] = call(snakefile, folder, config, "--dry-run", "--quiet", "rules")
-            run = call(snakefile, folder, config, "--quiet", "rules")
-            again = call(snakefile, folder, config, "--dry-run", "--quiet", "rules")
+            plan = plans[size] = call(snakefile, folder, config, "--dry-run")
+            run = call(snakefile, folder, config)
+            again = call(snakefile, folder, config, "--dry-run")
             if run.jobs != plan.jobs or again.jobs:
                 sys.exit(f"error: {plan.jobs} jobs were planned, {run.jobs} run, {again.jobs} left")
             print(

@@ -39,7 +39,7 @@ def fetch_features(
         path: local file instead, or a folder of `<key>.pkl`, one pickled float array `[n, C]` per video.
         digest: first hex digits of its SHA-256; None: unchecked, with a warning. The sum found is kept as attribute
             `source_sha256`. That of a folder is over the lines `<sha256>  <name>` of its `.pkl` files sorted by name:
-            `LC_ALL=C; sha256sum *.pkl | sha256sum`.
+            `LC_ALL=C; sha256sum -- *.pkl | sha256sum`.
         encoder: network and clips that the features are of.
         stride: frames at the clips' rate between the starts of consecutive clips.
 

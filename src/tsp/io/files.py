@@ -117,7 +117,7 @@ def sha256(path: str | Path) -> str:
 
 
 def sha256_of_list(paths: Iterable[Path]) -> str:
-    """Hex digest over the lines `<sha256>  <name>` of these files, as `sha256sum FILES | sha256sum` prints it."""
+    """Hex digest over the lines `<sha256>  <name>` of these files, as `sha256sum -- FILES | sha256sum` prints it."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{sha256(path)}  ".encode() + os.fsencode(path.name) + b"\n")

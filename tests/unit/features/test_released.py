@@ -129,12 +129,14 @@ def test_a_folder_of_pickles_becomes_one_file(tmp_path, dim):
 
 
 def test_the_sum_of_a_folder_is_what_the_shell_prints(tmp_path, dim, caplog):
-    source = pickled(tmp_path / "pkl", **{name: np.zeros((1, dim)) for name in ("b", "a", "a-1", "B", "\u00e9")})
+    source = pickled(tmp_path / "pkl", **{name: np.zeros((1, dim)) for name in ("b", "a", "a-1", "B", "-d", "\u00e9")})
     (source / ".hidden.pkl").write_bytes(b"")
-    lines = [f"{sha256(source / name)}  {name}\n" for name in ("B.pkl", "a-1.pkl", "a.pkl", "b.pkl", "\u00e9.pkl")]
+    lines = [
+        f"{sha256(source / name)}  {name}\n" for name in ("-d.pkl", "B.pkl", "a-1.pkl", "a.pkl", "b.pkl", "\u00e9.pkl")
+    ]
     expected = hashlib.sha256("".join(lines).encode()).hexdigest()
     said = subprocess.run(
-        ["bash", "-c", "sha256sum *.pkl | sha256sum"],
+        ["bash", "-c", "sha256sum -- *.pkl | sha256sum"],
         cwd=source,
         env={**os.environ, "LC_ALL": "C"},
         capture_output=True,

@@ -54,9 +54,10 @@ def test_features_round_trip_in_order(tmp_path):
             np.testing.assert_array_equal(file[name], array)
 
 
-def test_features_that_are_not_finite_are_refused(tmp_path):
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1e300])
+def test_features_that_are_not_finite_are_refused(tmp_path, number):
     with pytest.raises(TspError, match="not finite"), feature_writer(tmp_path / "f.h5", FACTS) as writer:
-        writer.write("a", np.full((1, 2), np.nan))
+        writer.write("a", np.full((1, 2), number))
     assert not list(tmp_path.iterdir())
 
 
