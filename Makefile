@@ -22,13 +22,15 @@ help:
 venv: $(READY)
 
 # uv reads the same lock as `pip install -r requirements.lock`, several times faster. Compiled once here, because a
-# workflow starts Python many times and torch alone is 2,000 modules.
-$(READY): requirements.lock
+# workflow starts Python many times and torch alone is 2,000 modules. The clone itself is installed last, editable and
+# without dependencies (they are the lock's), so that .venv/bin/tsp runs anywhere.
+$(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $$($(PYTHON) --version) is too old; make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	@touch $@
 
 demo: $(READY)

@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src")]
 
-from tsp.localise.graphs import GraphNetwork, neighbour_slots  # noqa: E402
-from tsp.localise.pgcn import Config, Pgcn, PgcnTask  # noqa: E402
+from tsp.localise.pgcn.graphs import GraphNetwork, neighbour_slots  # noqa: E402
+from tsp.localise.pgcn.method import Config, Pgcn, PgcnTask  # noqa: E402
 from tsp.training.optim import make_optimizer  # noqa: E402
 
 CLASSES, ROOTS, CHILDREN, NODES, REPEATS = 20, 8, 4, 21, 3

@@ -3,11 +3,11 @@
 import re
 from dataclasses import asdict
 
-from tsp.config import ROOT as REPOSITORY
-from tsp.config import check_settings, labels_of, resolve_captions, run_entry
+from tsp.config.load import ROOT as REPOSITORY
+from tsp.config.load import check_settings, labels_of, resolve_captions, run_entry
 from tsp.datasets.listing import shard_digests
 from tsp.errors import TspError
-from tsp.steps import code_version
+from tsp.plan.identity import code_version
 
 CONFIG_FILES = [ROOT / "config" / name for name in ("config.yaml", "runs.yaml", "experiments.yaml", "tables.yaml")]
 CONFIG_FILES += [ROOT / "config/demo.yaml"] if config.get("preset") == "demo" else []

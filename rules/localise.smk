@@ -149,7 +149,7 @@ rule list_predictions:
     params:
         keep=kept_proposals,
         subset=side_subset,
-        code=code_version("tsp.localise.candidates"),
+        code=code_version("tsp.localise.maps.candidates"),
     script:
         "../workflow/scripts/list_predictions.py"
 

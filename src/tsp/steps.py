@@ -1,9 +1,6 @@
-"""What every step of the workflow shares: log file, one-line user errors, one runner at a time, code versions."""
+"""What every step of the workflow shares: log file, one-line user errors, one runner at a time."""
 
-import ast
 import fcntl
-import functools
-import hashlib
 import logging
 import os
 import sys
@@ -16,7 +13,6 @@ from typing import Any
 from tsp.errors import TspError
 from tsp.io import sums
 
-SOURCE = Path(__file__).parents[1]
 log = logging.getLogger("tsp.steps")
 
 
@@ -81,67 +77,6 @@ def _not_in_the_future(paths: Iterable[str]) -> None:
         if not path.is_absolute() and path.is_file() and path.stat().st_mtime > now:
             log.warning("%s was written %.0f s from now (a wrong clock); dated now", path, path.stat().st_mtime - now)
             os.utime(path, (now, now))
-
-
-@functools.cache
-def code_version(*modules: str) -> str:
-    """Hash of the code of `modules` and of every `tsp` module that they import, comments and docstrings aside.
-
-    Used in the `params` of rules, so that a library edit reruns exactly the steps whose code it changes.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(_closure(modules)):
-        digest.update(name.encode() + _module(name)[1].encode())
-    return digest.hexdigest()[:12]
-
-
-def _closure(modules: tuple[str, ...]) -> set[str]:
-    seen: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        if name not in seen and _path(name) is not None:
-            seen.add(name)
-            waiting += _module(name)[0]
-    return seen
-
-
-@functools.cache
-def _path(name: str) -> Path | None:
-    base = SOURCE.joinpath(*name.split("."))
-    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
-
-
-@functools.cache
-def _module(name: str) -> tuple[tuple[str, ...], str]:
-    """The `tsp` modules that a module may import, and its code without strings that stand alone."""
-    path = _path(name)
-    assert path is not None
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = []
-    # Statements alone, since expressions hold no imports: planning the paper reads every module.
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            # `from tsp.a import b` may name a module or something in one.
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
-            waiting += getattr(node, part, [])
-        body = getattr(node, "body", None)
-        if body is not None:
-            node.body = [s for s in body if not _is_string(s)] or body[:1]  # type: ignore[attr-defined]
-    return tuple(module for module in found if module.split(".")[0] == "tsp"), ast.dump(tree)
-
-
-def _is_string(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
 
 
 def optional_path(value: Any) -> Path | None:

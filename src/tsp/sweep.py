@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsp.config import ResolvedExperiment, build, merge, read_config
+from tsp.config.load import ResolvedExperiment, build, merge, read_config
 from tsp.errors import TspError
 from tsp.evaluation.detection import ACTIVITYNET_TIOUS, detection_map
 from tsp.evaluation.proposals import proposal_recall

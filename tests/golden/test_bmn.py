@@ -14,8 +14,8 @@ from tsp.evaluation.proposals import proposal_recall
 from tsp.io.files import write_json
 from tsp.localise.bmn import Bmn, BmnTask, Config, candidates, targets
 from tsp.localise.data import duration_s, normalised_segments, snippet_duration_s
-from tsp.localise.matching import Grid, interpolation, match_and_mix, operator, points
-from tsp.localise.sparse import to_map
+from tsp.localise.maps.matching import Grid, interpolation, match_and_mix, operator, points
+from tsp.localise.maps.sampling import to_map
 from tsp.segments import tiou
 from tsp.types import Segment, Video
 

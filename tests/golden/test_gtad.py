@@ -11,11 +11,11 @@ import torch
 
 from tsp.features.resample import resample_time
 from tsp.io.files import read_json
-from tsp.localise.align import Grid, align_and_mix, operator, roi_align, to_map
-from tsp.localise.boundary import balanced, boundary_map, iou_map, regression_loss, valid_cells
 from tsp.localise.data import normalised_segments
 from tsp.localise.gtad import Config, GCNeXt, Gtad, GtadTask, gather, neighbours, targets
 from tsp.localise.labels import read_video_scores
+from tsp.localise.maps.align import Grid, align_and_mix, operator, roi_align, to_map
+from tsp.localise.maps.targets import balanced, boundary_map, iou_map, regression_loss, valid_cells
 from tsp.types import Segment, Video
 
 

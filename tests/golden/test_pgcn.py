@@ -7,12 +7,19 @@ import pytest
 import torch
 
 from tsp.datasets.thumos14 import read
-from tsp.localise.graphs import GraphNetwork, expand, neighbour_slots
-from tsp.localise.pgcn import Config, Pgcn, PgcnTask, completeness_loss, regression_loss
-from tsp.localise.pgcn_output import class_scores, refine
-from tsp.localise.pooling import Units, pool_segments, ticks
-from tsp.localise.proposal_lists import Clock, Listed, class_names, describe, make_list, read_list, write_list
-from tsp.localise.proposal_types import TypeRules, draw_roots, make_pools, regression_targets, target_statistics, types
+from tsp.localise.pgcn.detections import class_scores, refine
+from tsp.localise.pgcn.graphs import GraphNetwork, expand, neighbour_slots
+from tsp.localise.pgcn.method import Config, Pgcn, PgcnTask, completeness_loss, regression_loss
+from tsp.localise.pgcn.pooling import Units, pool_segments, ticks
+from tsp.localise.pgcn.proposal_lists import Clock, Listed, class_names, describe, make_list, read_list, write_list
+from tsp.localise.pgcn.proposal_types import (
+    TypeRules,
+    draw_roots,
+    make_pools,
+    regression_targets,
+    target_statistics,
+    types,
+)
 from tsp.training.optim import make_schedule
 
 INSTANCES, LABELS = [[300, 460], [800, 1000]], [5, 3]

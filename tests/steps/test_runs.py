@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from unit.localise.make import METHODS, infer, make_set, train
 
-from tsp.config import ResolvedRun, read_config, read_experiment, write_config
+from tsp.config.load import ResolvedRun, read_config, read_experiment, write_config
 from tsp.errors import TspError
 from tsp.io.annotations import write_annotations
 from tsp.io.features import FeatureFile, feature_writer

@@ -2,11 +2,15 @@
 
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tsp import differences
+from tsp import __version__
 from tsp.cli import _parser
+from tsp.config import differences
 
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
 COMMAND = re.compile(r"`tsp ([a-z][^`]*)`|^(?:\.venv/bin/)?tsp ([a-z].*)$", re.MULTILINE)
@@ -62,3 +66,42 @@ def test_every_task_teaches(word, capsys):
     said = capsys.readouterr().out
     assert "--ground-truth" in said or "--references" in said
     assert len(said) > 400
+
+
+def as_a_reader(folder, *command):
+    """Run a command of the documentation as typed in a fresh shell: nothing but PATH and HOME, in the given folder."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def installed():
+    """`.venv/bin` of `make venv`; the suite runs in that environment."""
+    folder = Path(sys.executable).parent
+    assert (folder / "tsp").exists(), "tsp is not installed; run `make venv`"
+    return folder
+
+
+def test_version_without_an_environment(installed, tmp_path):
+    done = as_a_reader(tmp_path, installed / "tsp", "--version")
+    assert (done.returncode, done.stdout.strip()) == (0, f"tsp {__version__}"), done.stderr
+
+
+def test_commands_of_the_pages_run_without_an_environment(repository, installed, tmp_path):
+    """Every command that a page names finds its library: its help, and `tsp check` and `tsp schema` themselves."""
+    named = {found[0] or found[1] for page in pages(repository) for found in COMMAND.findall(page.read_text())}
+    known = commands(_parser())
+    used = {next(" ".join(text.split()[:n]) for n in (2, 1) if " ".join(text.split()[:n]) in known) for text in named}
+    assert {"check", "status", "evaluate detection"} <= used
+    for words in sorted(used):
+        done = as_a_reader(tmp_path, installed / "tsp", *words.split(), "--help")
+        assert done.returncode == 0, f"tsp {words}: {done.stderr}"
+    done = as_a_reader(repository, installed / "tsp", "check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_snakemake_of_the_readme_runs_without_an_environment(repository, installed, tmp_path):
+    found = re.findall(r"^\.venv/bin/snakemake (.*?)(?: +#.*)?$", (repository / "README.md").read_text(), re.MULTILINE)
+    assert found
+    done = as_a_reader(tmp_path, installed / "snakemake", "-s", repository / "Snakefile", "--cores", "all", "-n", "-q")
+    assert done.returncode == 0, done.stdout + done.stderr

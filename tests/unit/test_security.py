@@ -9,7 +9,7 @@ import threading
 import pytest
 import yaml
 
-from tsp.config import LOADER
+from tsp.config.load import LOADER
 from tsp.datasets.listing import write_canonical, write_list
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations

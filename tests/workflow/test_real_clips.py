@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tsp.cli import main
-from tsp.config import write_config
+from tsp.config.load import write_config
 from tsp.encoders.config import EncoderConfig
 from tsp.encoders.video_resnet import r2plus1d_18
 from tsp.encoders.weights import save_encoder

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tsp.config import merge, write_config
+from tsp.config.load import merge, write_config
 from tsp.datasets.synthetic import SyntheticConfig, render
 from tsp.io.annotations import read_annotations
 from tsp.io.features import FeatureFile

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tsp.config import build
+from tsp.config.load import build
 from tsp.steps import run_step
 from tsp.video.config import DownloadConfig
 from tsp.video.download import download_shard

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tsp.config import build
+from tsp.config.load import build
 from tsp.report.build import FeatureSources, draw_feature_figures
 from tsp.report.config import TableConfig
 from tsp.steps import run_step

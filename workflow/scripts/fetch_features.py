@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tsp.config import ResolvedRun, read_config
+from tsp.config.load import ResolvedRun, read_config
 from tsp.features.released import fetch_features
 from tsp.steps import run_step
 

@@ -1,8 +1,9 @@
 """Train an encoder with the TSP or TAC heads, or convert released weights."""
 
-from tsp.config import ResolvedRun, read_config
+from tsp.config.load import ResolvedRun, read_config
+from tsp.plan.identity import code_version
 from tsp.pretrain.train import Inputs, pretrain
-from tsp.steps import code_version, run_step, workers_of
+from tsp.steps import run_step, workers_of
 
 
 def main(job):

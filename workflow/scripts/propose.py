@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tsp.caption.data import Measured
 from tsp.caption.infer import propose
-from tsp.config import ResolvedCaptions, read_config
+from tsp.config.load import ResolvedCaptions, read_config
 from tsp.steps import run_step
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tsp.config import build
+from tsp.config.load import build
 from tsp.datasets.synthetic import SyntheticConfig, render
 from tsp.steps import run_step
 

@@ -1,6 +1,6 @@
 """The complete configuration of both networks of BMT."""
 
-from tsp.config import resolve_captions, write_config
+from tsp.config.load import resolve_captions, write_config
 from tsp.steps import run_step
 
 

@@ -1,6 +1,6 @@
 """The complete configuration of an experiment."""
 
-from tsp.config import resolve_experiment, write_config
+from tsp.config.load import resolve_experiment, write_config
 from tsp.steps import run_step
 
 

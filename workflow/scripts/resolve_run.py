@@ -1,6 +1,6 @@
 """The complete configuration of a run."""
 
-from tsp.config import ResolvedRun, build, write_config
+from tsp.config.load import ResolvedRun, build, write_config
 from tsp.steps import run_step
 
 

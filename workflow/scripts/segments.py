@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tsp.config import build
+from tsp.config.load import build
 from tsp.datasets.config import BackgroundConfig
 from tsp.datasets.ground_truth import write_ground_truth
 from tsp.io.annotations import read_annotations

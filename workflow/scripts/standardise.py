@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tsp.config import build
+from tsp.config.load import build
 from tsp.steps import run_step
 from tsp.video.config import StandardiseConfig
 from tsp.video.standardise import standardise_shard

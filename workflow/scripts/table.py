@@ -1,6 +1,6 @@
 """One table: ours, published, difference, seeds and spread."""
 
-from tsp.config import build
+from tsp.config.load import build
 from tsp.report.config import TableConfig
 from tsp.report.tables import build_table, read_scores, write_table
 from tsp.steps import run_step

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tsp import __version__
 from tsp.cli.evaluate import add_evaluate
 from tsp.cli.sweep import add_sweep
 from tsp.errors import TspError
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"tsp {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_show(commands)
@@ -72,7 +74,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:  # type: ignore[typ
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from tsp.config import ROOT
+    from tsp.config.load import ROOT
 
     snakemake = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "all"]
     done = subprocess.run([*snakemake, *args.snakemake], check=False)
@@ -104,7 +106,7 @@ def _add_check(commands: argparse._SubParsersAction) -> None:  # type: ignore[ty
 
 
 def _check(args: argparse.Namespace) -> int:
-    from tsp.config import ROOT, check_settings, read_folder, resolve_experiment
+    from tsp.config.load import ROOT, check_settings, read_folder, resolve_experiment
     from tsp.resolve import resolve
 
     values, files = read_folder(ROOT / "config", args.configfile, args.preset)
@@ -128,8 +130,8 @@ def _add_status(commands: argparse._SubParsersAction) -> None:  # type: ignore[t
 
 
 def _status(args: argparse.Namespace) -> int:
-    from tsp.config import ROOT
-    from tsp.status import outdated_encoders, planned, stages, table
+    from tsp.config.load import ROOT
+    from tsp.plan.status import outdated_encoders, planned, stages, table
 
     print(table(stages(planned(ROOT / "Snakefile", args.snakemake), args.results.parent / "logs")))
     if runs := outdated_encoders(args.results):
@@ -144,8 +146,8 @@ def _add_schema(commands: argparse._SubParsersAction) -> None:  # type: ignore[t
 
 
 def _schema(args: argparse.Namespace) -> int:
-    from tsp.config import ROOT, schema
-    from tsp.differences import page
+    from tsp.config.differences import page
+    from tsp.config.load import ROOT, schema
     from tsp.io.files import atomic, write_json
 
     write_json(args.output or ROOT / "config" / "schema.json", schema())
@@ -200,7 +202,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:  # type: ignore[
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from tsp.predict import predict
+    from tsp.apply.predict import predict
 
     options = {name: getattr(args, name) for name in ("encoder", "gvf_weights", "stride", "device")}
     predict(args.video, args.weights, args.output, **options)

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from tsp.errors import TspError
 from tsp.io.files import sha256
-from tsp.localise import session
-from tsp.localise.boundary import best_tiou, boundary_map, peaks
 from tsp.localise.data import Rows, Subset, duration_s, snippet_duration_s
 from tsp.localise.labels import read_video_scores
-from tsp.localise.matching import Grid, Layout, SampledEnd, match_and_mix
+from tsp.localise.maps import training as session
+from tsp.localise.maps.detections import Maps, Raw, scored_seconds, write_segments
+from tsp.localise.maps.matching import Grid, Layout, SampledEnd, match_and_mix
+from tsp.localise.maps.sampling import pointwise, to_map
+from tsp.localise.maps.targets import best_tiou, boundary_map, peaks
+from tsp.localise.maps.training import MapTask
 from tsp.localise.nms import Scored, Suppression
-from tsp.localise.output import Maps, Raw, scored_seconds, write_segments
-from tsp.localise.session import MapTask
-from tsp.localise.sparse import pointwise, to_map
 from tsp.localise.windows import AFTER_INFERENCE, Windows
 from tsp.training.config import TrainerConfig
 

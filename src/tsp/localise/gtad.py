@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from tsp.errors import TspError
 from tsp.io.files import sha256
-from tsp.localise import session
-from tsp.localise.align import Grid, align_and_mix, to_map
-from tsp.localise.boundary import boundary_map, iou_map, peaks, valid_cells
 from tsp.localise.data import Rows, Subset, duration_s
 from tsp.localise.labels import VideoScores, read_video_scores
+from tsp.localise.maps import training as session
+from tsp.localise.maps.align import Grid, align_and_mix, to_map
+from tsp.localise.maps.detections import Maps, Raw, scored_seconds, write_segments
+from tsp.localise.maps.sampling import pointwise
+from tsp.localise.maps.targets import boundary_map, iou_map, peaks, valid_cells
+from tsp.localise.maps.training import MapTask
 from tsp.localise.nms import Scored, Suppression
-from tsp.localise.output import Maps, Raw, scored_seconds, write_segments
-from tsp.localise.session import MapTask
-from tsp.localise.sparse import pointwise
 from tsp.localise.windows import AFTER_INFERENCE, Windows
 from tsp.training.config import TrainerConfig
 

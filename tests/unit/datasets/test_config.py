@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tsp.config import read_config
+from tsp.config.load import read_config
 from tsp.datasets.config import DatasetConfig
 from tsp.datasets.synthetic import SyntheticConfig
 from tsp.errors import TspError

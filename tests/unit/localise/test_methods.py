@@ -14,8 +14,8 @@ from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.features import FeatureFile, feature_writer
 from tsp.localise.data import read_subset
+from tsp.localise.maps.training import MapTask
 from tsp.localise.method import Method
-from tsp.localise.session import MapTask
 
 # A video of 30 s is 30 snippets of 10 frames at 10 fps: three windows of 16.
 CUT = replace(WINDOWS, fps=10.0)

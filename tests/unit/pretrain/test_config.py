@@ -1,6 +1,6 @@
 import pytest
 
-from tsp.config import build
+from tsp.config.load import build
 from tsp.errors import TspError
 from tsp.pretrain.config import ReleasedFile, RunConfig
 

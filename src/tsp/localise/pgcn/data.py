@@ -18,11 +18,11 @@ from torch.utils.data import Dataset
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.features import FeatureFile
-from tsp.localise.graphs import expand, neighbour_slots
-from tsp.localise.pgcn_config import Config
-from tsp.localise.pooling import Ticks, Units, pool_segments, ticks
-from tsp.localise.proposal_lists import Listed, read_list
-from tsp.localise.proposal_types import Pools, draw_roots, make_pools
+from tsp.localise.pgcn.config import Config
+from tsp.localise.pgcn.graphs import expand, neighbour_slots
+from tsp.localise.pgcn.pooling import Ticks, Units, pool_segments, ticks
+from tsp.localise.pgcn.proposal_lists import Listed, read_list
+from tsp.localise.pgcn.proposal_types import Pools, draw_roots, make_pools
 from tsp.progress import progress
 from tsp.training.seeds import item_rng
 from tsp.types import Video

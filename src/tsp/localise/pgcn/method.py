@@ -21,11 +21,10 @@ from tsp.encoders.weights import load_state, load_strict, save_encoder
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.files import atomic, sha256
-from tsp.localise.graphs import GraphNetwork, expand
 from tsp.localise.labels import read_video_scores
-from tsp.localise.pgcn_config import Config
-from tsp.localise.pgcn_data import Neighbourhoods, Trainable, inference_inputs, read_source, split, trainables
-from tsp.localise.pgcn_output import (
+from tsp.localise.pgcn.config import Config
+from tsp.localise.pgcn.data import Neighbourhoods, Trainable, inference_inputs, read_source, split, trainables
+from tsp.localise.pgcn.detections import (
     Outputs,
     Refined,
     class_shares,
@@ -34,8 +33,9 @@ from tsp.localise.pgcn_output import (
     write_outputs,
     write_refined,
 )
-from tsp.localise.proposal_lists import class_names
-from tsp.localise.proposal_types import BACKGROUND, FOREGROUND, target_statistics
+from tsp.localise.pgcn.graphs import GraphNetwork, expand
+from tsp.localise.pgcn.proposal_lists import class_names
+from tsp.localise.pgcn.proposal_types import BACKGROUND, FOREGROUND, target_statistics
 from tsp.training import checkpoint
 from tsp.training.checkpoint import config_hash
 from tsp.training.distributed import pick_device
@@ -264,7 +264,7 @@ def infer(
     output: Path,
     device: str | None = None,
 ) -> None:
-    """See `method.Refiner.infer`: per video a group with the arrays of `pgcn_output.Outputs`."""
+    """See `method.Refiner.infer`: per video a group with the arrays of `detections.Outputs`."""
     classes = class_names(read_annotations(annotations))
     sources = read_source(config, proposals, features, annotations, subset)
     files = {"weights": weights, "features": features, "proposals": proposals}

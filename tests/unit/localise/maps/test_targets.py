@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsp.localise.boundary import balanced, boundary_map, iou_map, peaks, regression_loss, valid_cells
+from tsp.localise.maps.targets import balanced, boundary_map, iou_map, peaks, regression_loss, valid_cells
 from tsp.segments import tiou
 
 

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tsp.caption.config import CaptioningConfig
 from tsp.caption.config import Config as CaptionConfig
+from tsp.config.settings import ExperimentConfig, Settings
 from tsp.datasets.config import DatasetConfig
 from tsp.encoders.config import EncoderConfig
 from tsp.errors import TspError
@@ -25,11 +26,10 @@ from tsp.io.files import atomic, read_json, read_text
 from tsp.pretrain.config import RunConfig
 from tsp.report.config import TableConfig
 from tsp.resolve import resolve
-from tsp.settings import ExperimentConfig, Settings
 from tsp.video.config import StandardiseConfig
 
 T = TypeVar("T")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # The safe loader in C where PyYAML was built with it: ten times faster on files read at every start.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FILES = ("config.yaml", "runs.yaml", "experiments.yaml", "tables.yaml")

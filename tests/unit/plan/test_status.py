@@ -7,8 +7,8 @@ import pytest
 from tsp.cli import main
 from tsp.errors import TspError
 from tsp.io.files import write_json
-from tsp.status import Stage, is_running, jobs_of, outdated_encoders, planned, stages, table
-from tsp.steps import code_version
+from tsp.plan.identity import code_version
+from tsp.plan.status import Stage, is_running, jobs_of, outdated_encoders, planned, stages, table
 
 DRY = """[Mon Nov 23 13:16:00 2026]
 rule pretrain:

@@ -11,22 +11,20 @@ import pytest
 import torch
 from unit.localise.make import LABELS, SUBSETS, make_set
 
-from tsp.config import write_config
+from tsp.config.load import write_config
 from tsp.encoders.weights import load_state
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.features import FeatureFile, feature_writer
 from tsp.io.files import write_json
 from tsp.io.predictions import read_predictions, write_predictions
-from tsp.localise import pgcn
-from tsp.localise.candidates import from_predictions, from_raw, write_proposals
-from tsp.localise.graphs import neighbour_slots
+from tsp.localise.maps.candidates import from_predictions, from_raw, write_proposals
+from tsp.localise.maps.detections import Raw
 from tsp.localise.method import Refiner
-from tsp.localise.output import Raw
-from tsp.localise.pgcn import Config, Pgcn, PgcnTask, activity_loss, completeness_loss, outputs, regression_loss
-from tsp.localise.pgcn_config import PgcnTrainer
-from tsp.localise.pgcn_data import Neighbourhoods, read_source, split, trainables
-from tsp.localise.pgcn_output import (
+from tsp.localise.pgcn import method as pgcn
+from tsp.localise.pgcn.config import PgcnTrainer
+from tsp.localise.pgcn.data import Neighbourhoods, read_source, split, trainables
+from tsp.localise.pgcn.detections import (
     Outputs,
     fuse_streams,
     hard_nms,
@@ -35,8 +33,10 @@ from tsp.localise.pgcn_output import (
     refined_proposals,
     write_outputs,
 )
-from tsp.localise.proposal_lists import Clock
-from tsp.localise.proposal_types import target_statistics
+from tsp.localise.pgcn.graphs import neighbour_slots
+from tsp.localise.pgcn.method import Config, Pgcn, PgcnTask, activity_loss, completeness_loss, outputs, regression_loss
+from tsp.localise.pgcn.proposal_lists import Clock
+from tsp.localise.pgcn.proposal_types import target_statistics
 from tsp.localise.windows import Windows
 from tsp.sweep import Inputs, sweep
 from tsp.types import Video

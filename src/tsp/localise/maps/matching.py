@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsp.localise import sparse
-from tsp.localise.boundary import valid_cells
+from tsp.localise.maps import sampling as sparse
+from tsp.localise.maps.targets import valid_cells
 
 Layout = Literal["start_end", "duration_start"]
 SampledEnd = Literal["next", "last"]

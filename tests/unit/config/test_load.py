@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 import yaml
 
-from tsp.config import (
+from tsp.config.load import (
     build,
     check_settings,
     merge,
@@ -19,8 +19,8 @@ from tsp.config import (
 )
 from tsp.errors import TspError
 from tsp.io.files import read_json
+from tsp.plan.identity import code_version
 from tsp.resolve import resolve
-from tsp.steps import code_version
 
 
 @pytest.fixture(scope="module")

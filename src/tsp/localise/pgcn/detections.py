@@ -18,7 +18,7 @@ from tsp.errors import TspError
 from tsp.io.files import atomic, sha256
 from tsp.io.predictions import write_predictions
 from tsp.localise.labels import VideoScores
-from tsp.localise.pgcn_config import Config
+from tsp.localise.pgcn.config import Config
 from tsp.segments import tiou
 
 log = logging.getLogger(__name__)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tsp.localise.pooling import Rule
-from tsp.localise.proposal_types import EmptyPool, Lengths, TypeRules
+from tsp.localise.pgcn.pooling import Rule
+from tsp.localise.pgcn.proposal_types import EmptyPool, Lengths, TypeRules
 from tsp.training.config import TrainerConfig
 
 

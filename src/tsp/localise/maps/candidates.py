@@ -11,9 +11,9 @@ from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.predictions import read_predictions
 from tsp.localise.data import duration_s, snippet_duration_s
+from tsp.localise.maps.detections import Maps, Raw, read_raw
 from tsp.localise.nms import Scored
-from tsp.localise.output import Maps, Raw, read_raw
-from tsp.localise.proposal_lists import Clock, class_names, make_list, write_list
+from tsp.localise.pgcn.proposal_lists import Clock, class_names, make_list, write_list
 from tsp.localise.windows import Window
 from tsp.progress import progress
 

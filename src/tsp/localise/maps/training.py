@@ -19,8 +19,8 @@ from tsp import __version__
 from tsp.encoders.weights import load_state, load_strict, save_encoder
 from tsp.errors import TspError
 from tsp.io.files import atomic, sha256
-from tsp.localise.boundary import balanced, regression_loss
 from tsp.localise.data import Rows, Subset, has_feature_frames, normalised_segments, read_subset
+from tsp.localise.maps.targets import balanced, regression_loss
 from tsp.localise.windows import Windows, window_labels
 from tsp.progress import progress
 from tsp.training import checkpoint

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tsp.errors import TspError
 from tsp.io.files import read_json, read_text
-from tsp.steps import code_version
+from tsp.plan.identity import code_version
 
 RULE = re.compile(r"^(?:local)?(?:rule|checkpoint) (\S+):$")
 # Rules that only name targets.

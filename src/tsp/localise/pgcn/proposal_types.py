@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tsp.localise.proposal_lists import Listed
+from tsp.localise.pgcn.proposal_lists import Listed
 from tsp.segments import tiou
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsp.config import build
+from tsp.config.load import build
 from tsp.encoders.config import EncoderConfig
 from tsp.encoders.weights import State, build_encoder, encoder_state, load_state, load_strict
 from tsp.errors import TspError

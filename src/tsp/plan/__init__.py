@@ -1,0 +1,1 @@
+"""What depends on what: paths of artefacts, inputs and parameters of rules, identity and status of results."""
