@@ -1,0 +1,118 @@
+"""Compare two results folders file by file: `python tests/compare.py OLD/results NEW/results`.
+
+Weights, features, raw and final predictions, proposals, scores, CSV and Markdown are compared byte for byte; HTML as
+parsed text with p-values to 1e-12; the facts of encoders without their code version; logs of trainings without speeds.
+Videos, images and records of checksums are left out of the table unless `--all` is given. Exit status 1: something
+differs or is missing.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections import defaultdict
+from html.parser import HTMLParser
+from itertools import zip_longest
+from pathlib import Path
+
+KINDS = {
+    ".safetensors": "weights",
+    ".h5": "features, raw predictions, GVF",
+    ".csv": "CSV",
+    ".md": "Markdown",
+    ".html": "HTML",
+    ".jsonl": "training logs",
+    ".txt": "proposal lists",
+    ".yaml": "resolved configurations",
+}
+JSON_KINDS = ("predictions", "proposals", "scores", "captions", "annotated", "encoder", "segments", "annotations")
+MEDIA = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".png", ".pdf"}
+# What a clock or a path decides, not the code.
+SPEED = re.compile(r'"items_per_s": [\d.eE+-]+')
+NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
+CLOCKED = re.compile(r"\b[0-9a-f]{12,64}\b|\b\d+(\.\d+)? (s|min|h|MB|GB)\b")
+
+
+class Text(HTMLParser):
+    """Text nodes of a page, without styles, scripts and embedded pictures."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.skipped = 0
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.skipped += tag in ("style", "script")
+
+    def handle_endtag(self, tag):
+        self.skipped -= tag in ("style", "script")
+
+    def handle_data(self, data):
+        if not self.skipped and data.strip():
+            self.found.append(" ".join(data.split()))
+
+
+def kind_of(path: Path) -> str:
+    """The row of the table that a file counts in."""
+    if path.suffix == ".json":
+        return next((f"{name}*.json" for name in JSON_KINDS if path.name.startswith(name)), "other JSON")
+    return "videos and figures" if path.suffix in MEDIA else KINDS.get(path.suffix, "other")
+
+
+def difference(old: Path, new: Path) -> str:
+    """Empty where both files say the same; else what differs."""
+    a, b = old.read_bytes(), new.read_bytes()
+    if a == b:
+        return ""
+    if old.name == "encoder.json":
+        left, right = ({k: v for k, v in json.loads(t).items() if k != "code"} for t in (a, b))
+        return "" if left == right else f"keys {[k for k in {*left, *right} if left.get(k) != right.get(k)]}"
+    if old.suffix == ".jsonl":
+        return "" if SPEED.sub("", a.decode()) == SPEED.sub("", b.decode()) else "lines differ"
+    if old.suffix == ".html":
+        return html_difference(a.decode(), b.decode())
+    return "bytes differ"
+
+
+def html_difference(old: str, new: str) -> str:
+    """The first text that differs, numbers compared to 1e-12; times, sizes and hashes left out."""
+    for left, right in zip_longest(Text(old).found, Text(new).found, fillvalue=""):
+        if CLOCKED.sub("", left) == CLOCKED.sub("", right):
+            continue
+        a, b = (list(map(float, NUMBER.findall(text))) for text in (left, right))
+        same = len(a) == len(b) and all(abs(x - y) <= 1e-12 * max(1.0, abs(x)) for x, y in zip(a, b, strict=True))
+        if NUMBER.sub("", left) != NUMBER.sub("", right) or not same:
+            return f"{left[:80]!r} is now {right[:80]!r}"
+    return ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("old", type=Path)
+    parser.add_argument("new", type=Path)
+    parser.add_argument("--all", action="store_true", help="videos and figures too")
+    args = parser.parse_args()
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    files = {p.relative_to(root) for root in (args.old, args.new) for p in root.rglob("*") if p.is_file()}
+    for path in sorted(files):
+        kind = kind_of(path)
+        if ".sums" in path.parts or (kind == "videos and figures" and not args.all):
+            continue
+        old, new = args.old / path, args.new / path
+        if old.is_file() and new.is_file():
+            told = difference(old, new)
+            counts[kind][bool(told)] += 1
+            if told:
+                print(f"differs: {path}: {told}")
+        else:
+            counts[kind][2] += 1
+            print(f"only in {args.old if old.is_file() else args.new}: {path}")
+    print(f"{'files':<34} equal differ missing")
+    for kind, (equal, differ, missing) in sorted(counts.items()):
+        print(f"{kind:<34} {equal:5} {differ:6} {missing:7}")
+    return int(any(differ or missing for _, differ, missing in counts.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
