@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from tsp.names import feature_key
+
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
@@ -24,8 +26,8 @@ class Video:
     """An annotated untrimmed video.
 
     Args:
-        name: id without prefix or extension (ActivityNet: the 11-character YouTube id).
-        filename: base name of the standardised file (`v_<id>.mp4`); its stem is the key of all features.
+        name: the identity of the video (`tsp.names`).
+        filename: name of the standardised file, from `names.file_name`.
         subset: the annotation's own name of the subset (`training`, `validation`, `testing`, ...).
         duration_s: length stated by the annotation; None where it states none.
         segments: the actions, in annotation order.
@@ -43,8 +45,8 @@ class Video:
 
     @property
     def key(self) -> str:
-        """The stem of `filename`: the name of this video in every feature file."""
-        return self.filename.rsplit(".", 1)[0]
+        """Key of this video in every feature file."""
+        return feature_key(self.filename)
 
 
 @dataclass(frozen=True, kw_only=True)

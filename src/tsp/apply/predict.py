@@ -20,6 +20,7 @@ from tsp.features.extract import extract
 from tsp.io.features import feature_writer
 from tsp.io.files import read_json, sha256, write_json
 from tsp.io.tables import ACTION
+from tsp.names import feature_key
 from tsp.pretrain.data import REGIONS
 from tsp.pretrain.gvf import POOLS
 from tsp.report.overlay import foreground_curve
@@ -90,10 +91,9 @@ def predict(
             raise TspError(f"{video}: {fault}") from None
         features = _features(clean, model, stride, where)
         foreground = _foreground(features, clean, model, gvf_weights, where)
-    name = video.name.rsplit(".", 1)[0]
     time = {"stride": stride, "fps": model.encoder.fps, "clip_length": model.encoder.clip_length}
     with feature_writer(output / "features.h5", {**time, "weights_sha256": sha256(weights)}) as writer:
-        writer.write(name, features)
+        writer.write(feature_key(video.name), features)
     centres = feature_time(np.arange(len(features)), stride, model.encoder.fps, model.encoder.clip_length)
     found: dict[str, Any] = {"video": str(video), "weights": str(weights), **time, "time_s": centres.tolist()}
     found["actions"] = _actions(features, model)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tsp.errors import TspError
 from tsp.io.tables import read_table
+from tsp.names import feature_key, file_name
 from tsp.types import Segment, Video
 
 SUFFIXES = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
@@ -37,11 +38,12 @@ def read(paths: list[Path]) -> list[Video]:
         raise TspError(f"folder: expected one directory of videos and at most one CSV, got {[str(p) for p in paths]}")
     videos: dict[str, Video] = {}
     for path in sorted(p for p in folders[0].rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
-        name = path.name.rsplit(".", 1)[0]
+        name = feature_key(path.name)
         if name in videos:
             raise TspError(f"{path}: another video is called {name!r} too ({videos[name].source}); rename one")
-        made = f"{name}.mp4"
-        videos[name] = Video(name=name, filename=made, subset=ALL, duration_s=None, segments=(), source=str(path))
+        videos[name] = Video(
+            name=name, filename=file_name(name), subset=ALL, duration_s=None, segments=(), source=str(path)
+        )
     if not videos:
         raise TspError(f"{folders[0]}: no video in it; known endings: {' '.join(sorted(SUFFIXES))}")
     for table in tables:
@@ -54,7 +56,7 @@ def _add_rows(videos: dict[str, Video], path: Path) -> None:
     for number, row in enumerate(rows.to_dict("records"), 2):
         where = f"{path}: line {number}"
         stated = str(row["video"])
-        name = stated if stated in videos else stated.rsplit(".", 1)[0]
+        name = stated if stated in videos else feature_key(stated)
         if name not in videos:
             raise TspError(f"{where}: no video {stated!r} in the directory")
         video = videos[name]

@@ -82,7 +82,8 @@ def ground_truth(
     if not facts:
         raise TspError(
             f"no video of subset {subset!r} is in both annotations ({len(known)}) and metadata"
-            f" ({len(metadata)}); file names must agree, e.g. v_<id>.mp4"
+            f" ({len(metadata)}); file names must agree, found {next(iter(known), None)!r} and"
+            f" {next(iter(metadata['filename']), None)!r}"
         )
     unlabelled = len(metadata) - len(facts)
     if unlabelled:

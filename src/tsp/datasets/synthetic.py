@@ -17,6 +17,7 @@ from tsp.datasets.scenes import KINDS, Kind, Look, Scene, timeline
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.files import atomic
+from tsp.names import ACTIVITYNET, file_name
 from tsp.progress import progress
 from tsp.types import Segment, Video
 
@@ -126,7 +127,7 @@ def plan(config: SyntheticConfig, folder: Path) -> list[Video]:
 def _video(name: str, subset: str, seconds: float, kind: Kind, spans: list[tuple[float, float]], path: Path) -> Video:
     return Video(
         name=name,
-        filename=f"v_{name}.mp4",
+        filename=file_name(name, ACTIVITYNET),
         subset=subset,
         duration_s=seconds,
         segments=tuple(Segment(start_s=a, end_s=b, label=kind.label) for a, b in spans),
@@ -154,8 +155,10 @@ def _format(number: int, config: SyntheticConfig) -> Format:
 def _faulty(config: SyntheticConfig, folder: Path) -> list[Video]:
     """A dead link and a file that is no video; their annotations look like any other."""
     like = replace(plan(config, folder)[len(ODD_NAMES)], extra={"captions": []})
-    dead = replace(like, name="dead_link", filename="v_dead_link.mp4", source=str(folder / "dead_link.mp4"))
-    broken = replace(like, name="broken_file", filename="v_broken_file.mp4", source=str(folder / "broken_file.mp4"))
+    dead, broken = (
+        replace(like, name=name, filename=file_name(name, ACTIVITYNET), source=str(folder / f"{name}.mp4"))
+        for name in ("dead_link", "broken_file")
+    )
     with atomic(Path(broken.source)) as temporary:
         temporary.write_bytes(np.random.default_rng(config.seed).bytes(20_000))
     return [dead, broken]

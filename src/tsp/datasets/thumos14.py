@@ -14,6 +14,7 @@ from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.files import read_json
 from tsp.io.tables import read_table
+from tsp.names import file_name
 from tsp.types import Segment, Video
 
 CSV_COLUMNS = ["video", "type", "start", "end"]
@@ -75,7 +76,7 @@ def _read_json(path: Path) -> list[Video]:
     return [
         Video(
             name=v.name,
-            filename=f"{v.name}.mp4",
+            filename=file_name(v.name),
             subset=_subset(v.name),
             duration_s=v.duration_s,
             segments=tuple(s for s in v.segments if s.label != AMBIGUOUS),
@@ -96,7 +97,7 @@ def _video(name: str, rows: pd.DataFrame, order: dict[str, list[str]]) -> Video:
         for start, end, label in rows.loc[~ambiguous, ["start", "end", "type"]].to_numpy().tolist()
     )
     kind = {"subset": _subset(name), "duration_s": None, "extra": _frames(rows, ambiguous)}
-    return Video(name=name, filename=f"{name}.mp4", segments=segments, **kind)  # type: ignore[arg-type]
+    return Video(name=name, filename=file_name(name), segments=segments, **kind)  # type: ignore[arg-type]
 
 
 def _frames(rows: pd.DataFrame, ambiguous: "pd.Series[bool]") -> dict[str, Any]:

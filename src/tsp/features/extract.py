@@ -24,6 +24,7 @@ from tsp.features.feed import feed
 from tsp.io.features import failed_attributes, feature_writer
 from tsp.io.files import atomic, sha256
 from tsp.io.tables import read_manifest
+from tsp.names import feature_key
 from tsp.progress import progress
 from tsp.training.distributed import pick_device
 from tsp.video.clips import extraction_starts, n_sampled, sampled_frames
@@ -74,7 +75,7 @@ def extract_shard(
     names = _shard(manifest, videos)
     network = load_encoder(encoder.factory, weights).eval().to(pick_device(device))
     facts = _facts(encoder, weights, stride, config)
-    done = {name: work / facts["config_hash"] / f"{_stem(name)}.npz" for name in names}
+    done = {name: work / facts["config_hash"] / f"{feature_key(name)}.npz" for name in names}
     left = [name for name in names if not _is_done(done[name], videos / name)]
     if len(left) < len(names):
         log.info("%d of %d videos are done already", len(names) - len(left), len(names))
@@ -109,7 +110,7 @@ def _write(output: Path, facts: dict[str, Any], done: dict[str, Path], failed: d
     with feature_writer(output, facts | failed_attributes(failed)) as writer:
         for name, path in done.items():
             if name not in failed:
-                writer.write(_stem(name), _finished(path))
+                writer.write(feature_key(name), _finished(path))
 
 
 def _finished(path: Path) -> Array:
@@ -232,7 +233,3 @@ def _facts(encoder: EncoderConfig, weights: Path, stride: int, config: ExtractCo
         "config_hash": hashlib.sha256(whole.encode()).hexdigest()[:16],
         "time": TIME,
     }
-
-
-def _stem(filename: str) -> str:
-    return filename.rsplit(".", 1)[0]

@@ -5,6 +5,7 @@ from typing import Any
 
 from tsp.errors import TspError
 from tsp.io.files import read_json, write_json
+from tsp.names import file_name
 from tsp.types import Segment, Video
 
 KNOWN = {"subset", "duration", "filename", "source", "annotations"}
@@ -49,7 +50,7 @@ def _video(name: str, entry: Any, where: str) -> Video:
         duration = entry.get("duration")
         return Video(
             name=name,
-            filename=str(entry.get("filename", f"{name}.mp4")),
+            filename=str(entry.get("filename", file_name(name))),
             subset=str(entry["subset"]),
             duration_s=None if duration is None else float(duration),
             segments=segments,

@@ -67,7 +67,7 @@ def read_captions(path: str | Path, *, most: int | None = None) -> Captions:
 def write_captions(
     path: str | Path, results: Mapping[str, Sequence[CaptionedEvent]], *, version: str, external_data: Any = None
 ) -> None:
-    """Write a submission, full precision, video names with `v_` as in the references.
+    """Write a submission, full precision, videos by key as in the references.
 
     Args:
         path: the JSON.

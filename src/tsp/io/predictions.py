@@ -20,7 +20,7 @@ THUMOS14_CLASSES = {
 
 
 def write_predictions(path: str | Path, results: Predictions, *, version: str, external_data: Any = None) -> None:
-    """Write detections (or proposals, without `label`), full precision, names without `v_`.
+    """Write detections (or proposals, without `label`), full precision, videos by name.
 
     Args:
         results: video name -> entries `{"label": str, "score": float, "segment": [start_s, end_s]}`.

@@ -16,6 +16,7 @@ from tsp.errors import TspError
 from tsp.io.files import sha256
 from tsp.io.http import GONE, PART, PASSING, FetchError, fetch_file, with_retries
 from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_table, write_table
+from tsp.names import feature_key
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
 from tsp.video.config import DownloadConfig
@@ -28,7 +29,7 @@ MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpe
 
 def raw_path(store: Path, filename: str) -> Path | None:
     """The raw file of a standardised file name: same stem, any extension."""
-    stem = filename.rsplit(".", 1)[0]
+    stem = feature_key(filename)
     wanted = (stem + suffix for suffix in (*MEDIA_SUFFIXES, ".media"))
     return next((store / name for name in wanted if (store / name).is_file()), None)
 
@@ -91,7 +92,7 @@ def fetch(filename: str, source: str, store: Path, config: DownloadConfig) -> Pa
     there = raw_path(store, filename)
     if there is not None:
         return there
-    stem = filename.rsplit(".", 1)[0]
+    stem = feature_key(filename)
     return with_retries(
         lambda: _fetch_once(source, store, stem, config),
         config.attempts,
