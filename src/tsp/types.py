@@ -1,4 +1,4 @@
-"""The nouns of temporal localisation. Seconds are float64, frames are integers."""
+"""Videos, segments and detections. Seconds are float64, frames are integers."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,11 +8,11 @@ from tsp.names import feature_key
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A stretch of a video.
+    """An interval of a video.
 
     Args:
         start_s: first second.
-        end_s: last second; equal to or before `start_s` in some official annotations, kept as found.
+        end_s: last second; equal to or before `start_s` in some official annotations, kept as published.
         label: action name, or None for background.
     """
 
@@ -28,11 +28,11 @@ class Video:
     Args:
         name: the identity of the video (`tsp.names`).
         filename: name of the standardised file, from `names.file_name`.
-        subset: the annotation's own name of the subset (`training`, `validation`, `testing`, ...).
-        duration_s: length stated by the annotation; None where it states none.
+        subset: name of the subset in the annotation (`training`, `validation`, `testing`, ...).
+        duration_s: length in the annotation, in seconds; None if it has none.
         segments: the actions, in annotation order.
         source: where the raw video comes from: a URL, a path or a video id; empty when unknown.
-        extra: whatever else the annotation says (captions, TSN frame counts).
+        extra: other fields of the annotation (captions, TSN frame counts).
     """
 
     name: str
@@ -51,7 +51,7 @@ class Video:
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """A scored, labelled stretch of a video (a proposal has no label)."""
+    """A scored, labelled interval of a video (a proposal has no label)."""
 
     video: str
     start_s: float

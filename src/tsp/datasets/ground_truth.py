@@ -25,7 +25,7 @@ def same_subset(a: str, b: str) -> bool:
 
 
 def read_source(reader: Callable[[list[Path]], list[Video]], paths: list[Path]) -> list[Video]:
-    """Read annotations with a data set's reader; a ground-truth CSV of our own schema is read as well."""
+    """Read annotations with the reader of a data set, or a ground-truth CSV in our own schema."""
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise TspError(f"{missing[0]}: no such annotation file")
@@ -58,9 +58,9 @@ def ground_truth(
     """Rows of one subset.
 
     Args:
-        videos: annotations; those of another subset are passed over, an empty subset counts as any.
+        videos: annotations; those of another subset are skipped, an empty subset matches any.
         metadata: one row per standardised video; only videos in it get rows, in its order.
-        subset: name of the subset in ours or the annotation's words; None: all.
+        subset: name of the subset, ours or that of the annotations; None: all.
         background: rule and shortest gap.
 
     Returns:
@@ -87,7 +87,7 @@ def ground_truth(
         )
     unlabelled = len(metadata) - len(facts)
     if unlabelled:
-        log.warning("%d of %d videos have no action and give no rows", unlabelled, len(metadata))
+        log.warning("%d of %d videos have no action and no rows", unlabelled, len(metadata))
     rows = [
         (v.name, s.start_s, s.end_s, s.label, duration, v.filename, fps, frames, ACTION)
         for v, duration, fps, frames in facts
@@ -110,10 +110,10 @@ def _length(frames: float, fps: float) -> float:
 
 
 def _released_length(frames: float, fps: float) -> float:
-    """Duration in seconds, at times one unit in the last place beside frames / fps.
+    """Duration in seconds, sometimes one unit in the last place away from frames / fps.
 
-    The released files went through a CSV parser that scaled all digits by binary powers of ten; written out
-    here because today's parsers are exact, and byte-equal files are the point of the `released` rule.
+    The released files went through a CSV parser that scaled all digits by binary powers of ten. It is implemented
+    here because current parsers are exact and the `released` rule must give byte-equal files.
     """
     whole, _, decimals = repr(_length(frames, fps)).partition(".")
     value = 0.0

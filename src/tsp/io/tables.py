@@ -28,7 +28,7 @@ TEXT_COLUMNS = ["video", "filename", "source", "status", "reason", "sha256", "vi
 
 
 def read_table(path: str | Path, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV (gzip accepted) and check that it has `columns`.
+    """Read a CSV (gzip accepted) that must have `columns`.
 
     Raises:
         TspError: unreadable, empty, or a column missing.
@@ -60,7 +60,7 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
     """Read a metadata CSV: one row per standardised video, duration in seconds = frames / fps.
 
     Raises:
-        TspError: a column is missing or a value is no number.
+        TspError: a column is missing or a value is not a number.
     """
     table = read_table(path, METADATA_COLUMNS)
     for column in METADATA_COLUMNS[1:]:

@@ -1,4 +1,4 @@
-"""What a standardised video really holds, and the metadata table made from it."""
+"""Real number of frames of standardised videos, and the metadata table of a subset."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +22,9 @@ def probe_video(path: Path) -> dict[str, float | int]:
         `fps` average rate, `video-frames` counted, `video-duration` = frames / fps in seconds.
 
     Raises:
-        TspError: the file is damaged, or holds no frame or no rate.
+        TspError: the file is damaged, or has no frames or no frame rate.
 
-    Differs: the released scripts trust the container's frame count, or decode every frame.
+    Differs: the released scripts use the frame count of the container, or decode every frame.
     """
     with VideoReader(path) as reader:
         frames, fps = reader.n_frames, float(reader.fps)
@@ -54,7 +54,7 @@ def probe_shard(manifest: Path, store: Path, output: Path, workers: int) -> None
 
 
 def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_failed: float) -> None:
-    """Join the shards of a subset.
+    """Merge the shards of a subset.
 
     Args:
         manifests: probe manifests in shard order.
@@ -63,7 +63,7 @@ def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_fa
         max_failed: share of unusable videos that is accepted.
 
     Raises:
-        TspError: more are unusable; the first ten are named. Or none is usable.
+        TspError: more videos are unusable (the first ten are named), or all are.
     """
     rows = pd.concat([read_manifest(path) for path in manifests], ignore_index=True)
     failed = rows[rows["status"] != "ok"]
@@ -72,7 +72,7 @@ def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_fa
         named = "; ".join(f"{r.video}: {r.status} ({r.reason})" for r in failed.head(10).itertuples())
         raise TspError(
             f"{len(failed)} of {len(rows)} videos cannot be used ({counts}); max_failed is {max_failed:g}."
-            f" First: {named}. Raise datasets.<name>.max_failed to go on without them, or download the shard again"
+            f" First: {named}. Raise datasets.<name>.max_failed to continue without them, or download the shard again"
             " (docs/runbook.md)"
         )
     if len(failed):
@@ -82,5 +82,5 @@ def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_fa
 
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers stay whole where some are missing."""
+    """Nullable integer columns, so that integers stay integers next to missing values."""
     return rows.assign(**{c: rows[c].astype("Int64") for c in ("bytes", "video-frames")})

@@ -88,7 +88,7 @@ def test_a_gvf_comes_from_the_start_weights_only(video, tmp_path, capsys):
     _, weights = make_model(tmp_path, ["action", "region"], gvf_dim=64)
     arguments = ["predict", "--weights", str(weights), "--output", str(tmp_path / "out")]
     assert main([*arguments, "--", str(video)]) == 1
-    assert "give --gvf-weights" in capsys.readouterr().err
+    assert "pass --gvf-weights" in capsys.readouterr().err
     assert main([*arguments, "--gvf-weights", str(weights), "--", str(video)]) == 0
     assert len(json.loads((tmp_path / "out/prediction.json").read_text())["foreground"]) == 3
 
@@ -111,4 +111,4 @@ def test_weights_without_facts_need_the_network(tmp_path, capsys):
     model, _ = make_model(tmp_path, ["action"])
     torch.save({"model": model.state_dict()}, tmp_path / "w.pth")
     assert main(["predict", str(tmp_path / "x.mp4"), "--weights", str(tmp_path / "w.pth")]) == 1
-    assert "give --encoder r2plus1d_34" in capsys.readouterr().err
+    assert "pass --encoder r2plus1d_34" in capsys.readouterr().err

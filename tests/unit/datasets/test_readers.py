@@ -117,7 +117,7 @@ def test_thumos14_joins_files_by_name(tmp_path):
     later = write(tmp_path / "b.csv", header + "video_validation_0000009,Diving,1,2\n")
     earlier = write(tmp_path / "a.csv", header + "video_validation_0000001,Diving,1,2\n")
     assert [v.name[-1] for v in thumos14.read([later, earlier])] == ["1", "9"]
-    with pytest.raises(TspError, match=r"b\.csv: video 'video_validation_0000009' is in another file"):
+    with pytest.raises(TspError, match=r"b\.csv: video 'video_validation_0000009' is also in another file"):
         thumos14.read([later, later])
 
 

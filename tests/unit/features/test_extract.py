@@ -168,7 +168,7 @@ def test_a_video_that_is_not_the_manifest_s_is_an_error(data, tmp_path):
     sums = {name: sha256(data / "videos" / name) for name in FRAMES}
     run(data, tmp_path / "f.h5", manifest=write_manifest(tmp_path / "probe.csv", FRAMES, sums))
     manifest = write_manifest(tmp_path / "probe.csv", FRAMES, sums | {"v_d.mp4": "0" * 64})
-    with pytest.raises(TspError, match=r"v_d\.mp4: not the video that .*probe\.csv lists; delete it"):
+    with pytest.raises(TspError, match=r"v_d\.mp4: not the video listed in .*probe\.csv; delete it"):
         run(data, tmp_path / "f.h5", manifest=manifest)
 
 
@@ -188,7 +188,7 @@ def test_damaged_features_of_an_interrupted_shard_are_found(data, tmp_path, monk
 def test_a_missing_file_is_an_error(data, tmp_path):
     shutil.copytree(data / "videos", tmp_path / "videos")
     (tmp_path / "videos/v_d.mp4").unlink()
-    with pytest.raises(TspError, match=r"v_d.mp4: no such video"):
+    with pytest.raises(TspError, match=r"v_d\.mp4: listed in .*, but missing"):
         run(data, tmp_path / "f.h5", videos=tmp_path / "videos")
 
 

@@ -39,7 +39,7 @@ def test_a_score_as_a_list_of_one_is_read(tmp_path):
         ("", "empty"),
         ("[1]", "expected a JSON object, found list"),
         ("{}", "no 'results' object"),
-        ('{"results": {"v_a": 1}}', r"results\['v_a'\] is no list"),
+        ('{"results": {"v_a": 1}}', r"results\['v_a'\] is not a list"),
         ('{"results": {"v_a": [[0, 1]]}}', r"\[0\]: expected an object with timestamp"),
         ('{"results": {"v_a": [{"timestamp": [0, 1], "sentence": null}]}}', "the sentence is None"),
         ('{"results": {"v_a": [{"timestamp": [0], "sentence": ""}]}}', "expected \\[start, end\\]"),

@@ -19,7 +19,7 @@ from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_t
 from tsp.types import Segment, Video
 from tsp.video import download
 from tsp.video.config import DownloadConfig
-from tsp.video.download import _page_fault, download_shard, fetch, raw_path
+from tsp.video.download import _page_error, download_shard, fetch, raw_path
 
 BODY = bytes(range(256)) * 64
 CONFIG = DownloadConfig(timeout_s=0.3, attempts=3, workers=2)
@@ -350,7 +350,7 @@ class Page(Exception):
     ],
 )
 def test_words_of_video_pages(text, status):
-    fault = _page_fault(Page(text))
+    fault = _page_error(Page(text))
     assert fault.status == status
     assert not str(fault).startswith("ERROR")
 
@@ -359,9 +359,9 @@ def test_codes_of_video_pages():
     for code, status in ((404, "gone"), (429, "transient"), (451, "blocked")):
         error = Page("ERROR: HTTP Error")
         error.exc_info = (None, types.SimpleNamespace(status=code), None)
-        assert _page_fault(error).status == status
+        assert _page_error(error).status == status
     with pytest.raises(OSError, match="No space"):
-        _page_fault(Page("ERROR: unable to write data: [Errno 28] No space left on device"))
+        _page_error(Page("ERROR: unable to write data: [Errno 28] No space left on device"))
 
 
 def test_a_page_goes_to_yt_dlp(server, tmp_path, monkeypatch):

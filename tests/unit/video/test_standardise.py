@@ -220,7 +220,7 @@ def test_a_raw_file_that_is_not_the_manifest_s_is_refused(tmp_path, raw):
     manifest = manifest_of(tmp_path / "download.csv", [("good", "ok")])
     table = read_manifest(manifest).assign(sha256="0" * 64)
     write_table(table.astype({"bytes": "Int64"}), manifest)
-    with pytest.raises(TspError, match=r"v_good\.mkv: not the file that .*download\.csv lists; delete both"):
+    with pytest.raises(TspError, match=r"v_good\.mkv: not the file listed in .*download\.csv; delete both"):
         standardise_shard(manifest, raw, tmp_path / "videos", tmp_path / "out.csv", CONFIG, 1)
 
 
