@@ -1,4 +1,4 @@
-"""`tsp predict` on a small video: its numbers against the model's own forward pass."""
+"""`tsp predict` on a small video: its results against a forward pass of the model."""
 
 import csv
 import json

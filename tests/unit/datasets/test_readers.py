@@ -31,7 +31,7 @@ def test_activitynet_as_published(tmp_path):
     }
     videos = activitynet.read([write(tmp_path / "a.json", {"database": database})])
     assert [v.name for v in videos] == ["v_x-_1", "abc", "blind"]
-    # An id that begins with v_ keeps it, and the file name gets one more.
+    # An id that begins with v_ keeps it; the file name has the prefix in addition.
     assert [v.filename for v in videos] == ["v_v_x-_1.mp4", "v_abc.mp4", "v_blind.mp4"]
     assert [v.subset for v in videos] == ["training", "validation", "testing"]
     # Duplicates, inverted and overlong segments are kept.
@@ -100,7 +100,7 @@ def test_thumos14_tables(tmp_path):
     assert test.duration_s is None
     assert spans(test) == [(0.2, 1.1, "CricketBowling")]
     assert valid.subset == "validation"
-    # The released block order of this video is shots first; inside a block the order of the file stays.
+    # The released block order of this video is shots first; within a block the order of the file is kept.
     assert spans(valid) == [(11, 13, "CricketShot"), (10, 12.5, "CricketBowling"), (2, 3, "CricketBowling")]
 
 

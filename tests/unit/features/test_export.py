@@ -1,4 +1,4 @@
-"""Exports are read the way the other projects read them: their formulas from index to seconds, written out here."""
+"""Exports, read as the other projects read them, with their formulas from index to seconds."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""Released feature files: fetched, checked, their facts stated."""
+"""Released feature files: fetched, validated, attributes added."""
 
 import hashlib
 import os
@@ -96,7 +96,7 @@ def test_no_hdf5_and_no_file(tmp_path):
 
 
 def pickled(folder, **entries):
-    """A folder as the released extraction writes it."""
+    """A folder as written by the released extraction."""
     folder.mkdir(exist_ok=True)
     for name, array in entries.items():
         (folder / f"{name}.pkl").write_bytes(pickle.dumps(array))
@@ -114,7 +114,7 @@ def test_a_folder_of_pickles_becomes_one_file(tmp_path, dim):
     values = np.random.default_rng(0).normal(size=(5, dim))
     entries = {"v_b": values, "v_a": values[:0], "v_C": np.asfortranarray(values.astype(np.float16)), "v_a-1": values}
     source = pickled(tmp_path / "pkl", **entries)
-    # Left by a copy that was cut, and of another kind.
+    # A remnant of an interrupted copy, and a file of another kind.
     (source / ".v_c.pkl").write_bytes(b"half")
     (source / "readme.txt").write_text("features")
     fetch(source, tmp_path / "out.h5")

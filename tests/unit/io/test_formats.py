@@ -1,4 +1,4 @@
-"""Tables, features, predictions and annotations: round trips and refusals."""
+"""Tables, features, predictions and annotations: round trips, and rejection of invalid files."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Files that changed behind the back of the steps."""
+"""Detection of outputs that changed after their step."""
 
 import pytest
 

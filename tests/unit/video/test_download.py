@@ -1,4 +1,4 @@
-"""Fetching from a server on this machine that answers, refuses, stalls and breaks off, and from folders."""
+"""Downloads from a local server that answers, rejects, stalls and disconnects, and from folders."""
 
 import hashlib
 import http.server
@@ -26,7 +26,7 @@ CONFIG = DownloadConfig(timeout_s=0.3, attempts=3, workers=2)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """What happens is in the first part of the path; the rest is a file name."""
+    """The first part of the path selects the behaviour; the remainder is a file name."""
 
     def do_GET(self):
         name = urllib.parse.unquote(self.path.split("?")[0].split("/")[1])
@@ -72,7 +72,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.free.wait(5)
 
     def on_cut(self, asked, count):
-        """Half of what is left each time, the third time all; states no type."""
+        """Half of the remaining bytes each time, the third time all; no Content-Type."""
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         left = BODY[start:]
         self.send_response(206 if asked else 200)
@@ -82,7 +82,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(left if count == 3 else left[: len(left) // 2])
 
     def on_deaf(self, asked, count):
-        """Knows nothing of ranges."""
+        """Ignores range requests."""
         self.send(200, BODY)
 
     def on_past(self, asked, count):
@@ -187,7 +187,7 @@ def test_a_cut_connection_is_never_taken_for_a_file(server, tmp_path):
     config = DownloadConfig(attempts=1, timeout_s=0.3)
     status, reason = refused(url(server, "cut"), tmp_path, config)
     assert (status, reason) == ("transient", "connection cut after 8192 of 16384 bytes")
-    # The next job goes on from there.
+    # The next job resumes from there.
     assert [p.name for p in tmp_path.iterdir()] == ["v_a.mp4.part"]
     assert raw_path(tmp_path, "v_a.mp4") is None
     refused(url(server, "cut"), tmp_path, config)
