@@ -119,7 +119,7 @@ def main() -> None:
                 found = [data[k]["clip"] for k in order]
                 fast = min(fast, time.process_time() - begin)
             if name == "as the paper":
-                # The released rule starts at the first frame inside the span, this one at its start or the frame before.
+                # The released rule starts at the first frame inside the span, this one there or the frame before.
                 apart = [float((a - b).abs().mean()) for a, b in zip(expected, found, strict=True)]
                 print(f"mean difference of the clips: median {np.median(apart):.2g}")
             speed = [len(order) / seconds for seconds in (slow, fast)]
