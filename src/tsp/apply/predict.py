@@ -87,8 +87,8 @@ def predict(
         clean = Path(folder) / "video.mp4"
         try:
             standardise_video(video, clean, StandardiseConfig())
-        except UnusableVideo as fault:
-            raise TspError(f"{video}: {fault}") from None
+        except UnusableVideo as error:
+            raise TspError(f"{video}: {error}") from None
         features = _features(clean, model, stride, where)
         foreground = _foreground(features, clean, model, gvf_weights, where)
     time = {"stride": stride, "fps": model.encoder.fps, "clip_length": model.encoder.clip_length}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tsp.datasets.config import BackgroundConfig
 from tsp.errors import TspError
-from tsp.io.tables import ACTION, NO_ACTION, SEGMENT_COLUMNS, read_metadata, read_table, write_table
+from tsp.io.tables import ACTION, NO_ACTION, SEGMENT_COLUMNS, read_metadata, read_segments, write_table
 from tsp.segments import background_clean, background_released, clip_seconds
 from tsp.types import Segment, Video
 
@@ -30,9 +30,8 @@ def read_source(reader: Callable[[list[Path]], list[Video]], paths: list[Path]) 
     if missing:
         raise TspError(f"{missing[0]}: no such annotation file")
     if len(paths) == 1 and paths[0].name.removesuffix(".gz").endswith("groundtruth.csv"):
-        table = read_table(paths[0], SEGMENT_COLUMNS)
-        if set(SEGMENT_COLUMNS) <= set(table.columns):
-            return _from_table(table[table["temporal-region-label"] == ACTION])
+        table = read_segments(paths[0])
+        return _from_table(table[table["temporal-region-label"] == ACTION])
     return reader(paths)
 
 
@@ -85,8 +84,7 @@ def ground_truth(
             f" ({len(metadata)}); file names must agree, found {next(iter(known), None)!r} and"
             f" {next(iter(metadata['filename']), None)!r}"
         )
-    unlabelled = len(metadata) - len(facts)
-    if unlabelled:
+    if unlabelled := len(metadata) - len(facts):
         log.warning("%d of %d videos have no action and no rows", unlabelled, len(metadata))
     rows = [
         (v.name, s.start_s, s.end_s, s.label, duration, v.filename, fps, frames, ACTION)

@@ -110,12 +110,6 @@ class FeatureFile(Mapping[str, np.ndarray]):
         self.close()
 
 
-def read_features(path: str | Path, name: str) -> np.ndarray:
-    """Features `[n, C]` of one video."""
-    with FeatureFile(path) as file:
-        return file[name]
-
-
 def merge_features(paths: list[Path], output: str | Path) -> None:
     """Merge the shards of one subset in the given order; attributes must agree, lists of failures are merged.
 

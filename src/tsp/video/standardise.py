@@ -39,7 +39,7 @@ def command(source: Path, output: Path, config: StandardiseConfig) -> list[str]:
         video = video.filter("scale", width, height)
         # 4:2:0 colour requires even sides.
         video = video.filter("format", "yuv444p" if height % 2 or width % 2 else "yuv420p")
-    # One thread and no dates, so that equal inputs give equal bytes.
+    # One thread and no dates, so that equal inputs give equal frames and samples; how ffmpeg interleaves them varies.
     options: dict[str, Any] = {"threads": 1, "map_metadata": -1, "fflags": "+bitexact"}
     if config.keyframe_interval is not None:
         options |= {"g": config.keyframe_interval}

@@ -12,7 +12,7 @@ import torch
 from tsp.cli import main
 from tsp.encoders.config import EncoderConfig
 from tsp.encoders.weights import save_encoder
-from tsp.io.features import read_features
+from tsp.io.features import FeatureFile
 from tsp.pretrain.model import TspModel
 from tsp.resolve import resolve
 from tsp.video.clips import extraction_frames
@@ -62,7 +62,7 @@ def test_region_head_over_time(video, tmp_path, capsys):
     assert main(["predict", "--weights", str(weights), "--output", str(tmp_path / "out"), "--", str(video)]) == 0
     assert "foreground.png" in capsys.readouterr().out
     found = json.loads((tmp_path / "out/prediction.json").read_text())
-    features = read_features(tmp_path / "out/features.h5", "-my video.v2")
+    features = FeatureFile(tmp_path / "out/features.h5")["-my video.v2"]
     assert features.shape == (3, 64)
     assert found["time_s"] == pytest.approx([8 / 15, 24 / 15, 40 / 15])
     standardise_video(video, tmp_path / "30fps.mp4", StandardiseConfig())

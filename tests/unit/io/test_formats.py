@@ -8,7 +8,7 @@ import pytest
 
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
-from tsp.io.features import FeatureFile, failed_attributes, feature_writer, merge_features, read_features
+from tsp.io.features import FeatureFile, failed_attributes, feature_writer, merge_features
 from tsp.io.files import write_json
 from tsp.io.predictions import read_predictions, write_predictions, write_thumos14
 from tsp.io.tables import LIST_COLUMNS, METADATA_COLUMNS, read_metadata, read_table, write_table
@@ -65,7 +65,7 @@ def test_missing_features_name_file_and_video(tmp_path):
     with feature_writer(tmp_path / "f.h5", FACTS) as writer:
         writer.write("v_a", np.ones((1, 2)))
     with pytest.raises(TspError, match="v_missing"):
-        read_features(tmp_path / "f.h5", "v_missing")
+        FeatureFile(tmp_path / "f.h5")["v_missing"]
 
 
 def test_merging_keeps_order_and_refuses_mixed_shards(tmp_path):
