@@ -1,4 +1,4 @@
-"""Videos, segments and detections. Seconds are float64, frames are integers."""
+"""Videos and segments. Seconds are float64, frames are integers."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,14 +47,3 @@ class Video:
     def key(self) -> str:
         """Key of this video in every feature file."""
         return feature_key(self.filename)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Detection:
-    """A scored, labelled interval of a video (a proposal has no label)."""
-
-    video: str
-    start_s: float
-    end_s: float
-    score: float
-    label: str | None

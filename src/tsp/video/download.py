@@ -10,12 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from tsp.errors import TspError
 from tsp.io.files import sha256
 from tsp.io.http import GONE, PART, TEMPORARY, FetchError, fetch_file, with_retries
-from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_table, write_table
+from tsp.io.tables import LIST_COLUMNS, read_table, write_manifest
 from tsp.names import feature_key
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
@@ -51,7 +49,7 @@ def download_shard(videos: Path, store: Path, output: Path, config: DownloadConf
     with ThreadPoolExecutor(config.workers) as pool:
         done = pool.map(lambda entry: _row(entry[0], entry[1], entry[2], store, config), entries)
         found = list(progress(done, desc="download", total=len(entries), unit="video"))
-    write_table(pd.DataFrame(found, columns=MANIFEST_COLUMNS).astype({"bytes": "Int64"}), output)
+    write_manifest(found, output)
     failed = [row for row in found if row["status"] != "ok"]
     if failed:
         log.warning("%d of %d videos were not downloaded; see %s", len(failed), len(found), output)

@@ -8,7 +8,15 @@ from typing import Any
 import pandas as pd
 
 from tsp.errors import TspError
-from tsp.io.tables import MANIFEST_COLUMNS, METADATA_COLUMNS, read_manifest, write_table
+from tsp.io.tables import (
+    MANIFEST_COLUMNS,
+    METADATA_COLUMNS,
+    manifest_rows,
+    read_manifest,
+    whole_numbers,
+    write_manifest,
+    write_table,
+)
 from tsp.progress import progress
 from tsp.video.decode import VideoReader
 
@@ -35,10 +43,9 @@ def probe_video(path: Path) -> dict[str, float | int]:
 
 def probe_shard(manifest: Path, store: Path, output: Path, workers: int) -> None:
     """Probe the usable videos of one standardise manifest; a damaged one becomes `corrupt`."""
-    table = read_manifest(manifest)
+    rows = manifest_rows(manifest)
 
-    def row(values: tuple[Any, ...]) -> dict[str, Any]:
-        entry = dict(zip(MANIFEST_COLUMNS, values, strict=True))
+    def row(entry: dict[str, Any]) -> dict[str, Any]:
         if entry["status"] != "ok":
             return entry
         try:
@@ -47,10 +54,9 @@ def probe_shard(manifest: Path, store: Path, output: Path, workers: int) -> None
             log.warning("%s: %s", entry["video"], error)
             return {**entry, "status": "corrupt", "reason": str(error)}
 
-    rows = list(table[MANIFEST_COLUMNS].itertuples(index=False, name=None))
     with ThreadPoolExecutor(max(1, workers)) as pool:
         done = list(progress(pool.map(row, rows), desc="probe", total=len(rows), unit="video"))
-    write_table(_typed(pd.DataFrame(done, columns=MANIFEST_COLUMNS)), output)
+    write_manifest(done, output)
 
 
 def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_failed: float) -> None:
@@ -77,10 +83,5 @@ def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_fa
         )
     if len(failed):
         log.warning("%d of %d videos cannot be used and are left out: %s", len(failed), len(rows), counts)
-    write_table(_typed(rows[MANIFEST_COLUMNS]), manifest)
-    write_table(_typed(rows[rows["status"] == "ok"])[METADATA_COLUMNS], metadata)
-
-
-def _typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Nullable integer columns, so that integers stay integers next to missing values."""
-    return rows.assign(**{c: rows[c].astype("Int64") for c in ("bytes", "video-frames")})
+    write_table(whole_numbers(rows[MANIFEST_COLUMNS]), manifest)
+    write_table(whole_numbers(rows[rows["status"] == "ok"])[METADATA_COLUMNS], metadata)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import ffmpeg
-import pandas as pd
 
 from tsp.errors import TspError
 from tsp.io.files import atomic, sha256
-from tsp.io.tables import MANIFEST_COLUMNS, read_manifest, write_table
+from tsp.io.tables import manifest_rows, write_manifest
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
 from tsp.video.config import StandardiseConfig
@@ -128,11 +127,10 @@ def standardise_shard(
     Raises:
         TspError: an error of the machine; an error of a video becomes a row.
     """
-    table = read_manifest(manifest)
+    rows = manifest_rows(manifest)
     store.mkdir(parents=True, exist_ok=True)
 
-    def row(values: tuple[Any, ...]) -> dict[str, Any]:
-        entry = dict(zip(MANIFEST_COLUMNS, values, strict=True))
+    def row(entry: dict[str, Any]) -> dict[str, Any]:
         if entry["status"] != "ok":
             return entry
         target = store / entry["filename"]
@@ -149,8 +147,6 @@ def standardise_shard(
             return {**entry, "status": "corrupt", "reason": str(error), "bytes": None, "sha256": ""}
         return {**entry, "bytes": target.stat().st_size, "sha256": sha256(target)}
 
-    rows = list(table[MANIFEST_COLUMNS].itertuples(index=False, name=None))
     with ThreadPoolExecutor(max(1, workers)) as pool:
         done = list(progress(pool.map(row, rows), desc="standardise", total=len(rows), unit="video"))
-    # Nullable integers, so that integers stay integers next to missing values.
-    write_table(pd.DataFrame(done, columns=MANIFEST_COLUMNS).astype({"bytes": "Int64"}), output)
+    write_manifest(done, output)
