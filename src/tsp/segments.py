@@ -34,7 +34,7 @@ def feature_time(index: ArrayLike, stride: int, fps: float = CLIP_FPS, clip_leng
     Args:
         index: feature index, scalar or array.
         stride: frames (at `fps`) between the starts of consecutive clips.
-        fps: rate of the frames that the encoder sees.
+        fps: frame rate of the clips.
         clip_length: frames of a clip.
     """
     return (np.asarray(index, dtype=np.float64) * stride + clip_length / 2) / fps

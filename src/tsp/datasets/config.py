@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class SubsetConfig:
-    """One subset."""
+    """Options of a subset."""
 
     official: str
     """Name of the subset in the annotations (`training`, `validation`, `testing`)."""
@@ -16,7 +16,7 @@ class SubsetConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BackgroundConfig:
-    """How `No action` rows are made from `Action` rows (tsp.md 2.3)."""
+    """Rule that derives `No action` rows from `Action` rows (tsp.md 2.3)."""
 
     rule: Literal["released", "clean"] = "released"
     """`released`: gaps between consecutive actions, as in the paper's files; `clean`: the true complement."""
@@ -45,7 +45,7 @@ class DatasetConfig:
     valid: str = "valid"
     """Subset on which they are evaluated."""
     shard_size: int = 100
-    """Videos of a shard."""
+    """Number of videos of a shard."""
     labels: list[str] | str
     """Action names in id order, or a JSON file with them."""
     background: BackgroundConfig = field(default_factory=BackgroundConfig)

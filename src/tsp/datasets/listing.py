@@ -75,7 +75,7 @@ def _read(reader: str, annotations: list[str], videos: str | None, url: str) -> 
 def shard_digests(
     reader: str, annotations: tuple[str, ...], official: str, shards: int, shard_size: int
 ) -> tuple[str, ...]:
-    """Digest of the list's rows for each shard of a subset, straight from the raw annotations.
+    """Digest of the rows of each shard of a subset, computed from the raw annotations.
 
     Args:
         reader: `module:function`.

@@ -14,7 +14,7 @@ class EncoderConfig:
     fps: float = 15.0
     """Frame rate of the clip, in frames per second; 16 frames at 15 fps are 16/15 s."""
     resize: tuple[int, int] = (128, 171)
-    """Height and width in pixels that every frame is resized to, aspect ratio not kept."""
+    """Height and width in pixels that every frame is resized to, without preserving the aspect ratio."""
     crop: int = 112
     """Side in pixels of the square crop: random in training, central otherwise."""
     mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)

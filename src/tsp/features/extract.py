@@ -55,7 +55,7 @@ def extract_shard(
 
     Args:
         weights: encoder.safetensors of a run (heads are ignored) or a released checkpoint.
-        manifest: the shard's probe manifest; its usable videos are those of the shard.
+        manifest: probe manifest of the shard; features are extracted of its usable videos.
         videos: folder of the standardised files; each must have the checksum in the manifest.
         output: feature file to write (docs/formats/features.md). Its attribute `failed` is a JSON object: file name
             of each video without features -> reason (the first 200); `n_failed` counts them.
@@ -64,7 +64,7 @@ def extract_shard(
         config: batch, precision, treatment of the end of a video and of short videos.
         work: folder for the features of finished videos, to resume an interrupted shard.
         workers: decoding threads in addition to the main thread; the features do not depend on it.
-        device: `cpu`, `cuda`...; None: a GPU if there is one.
+        device: `cpu`, `cuda`...; None: a GPU if available.
 
     Raises:
         TspError: a file is missing or not the one of the manifest, wrong weights, disk full. A damaged video is

@@ -10,7 +10,7 @@ from tsp.errors import TspError
 from tsp.io.files import atomic, read_json, read_text, write_json
 
 Predictions = dict[str, list[dict[str, Any]]]
-# UCF101's ids, from 1, of the classes of THUMOS14's detection task.
+# Ids in UCF101, from 1, of the classes of the THUMOS14 detection task.
 THUMOS14_CLASSES = {
     7: "BaseballPitch", 9: "BasketballDunk", 12: "Billiards", 21: "CleanAndJerk", 22: "CliffDiving",
     23: "CricketBowling", 24: "CricketShot", 26: "Diving", 31: "FrisbeeCatch", 33: "GolfSwing", 36: "HammerThrow",
@@ -87,7 +87,7 @@ def write_thumos14(path: str | Path, results: Predictions) -> None:
             label = entry.get("label")
             if label not in ids:
                 raise TspError(
-                    f"{path}: results[{video!r}][{number}]: label {label!r:.80} is none of THUMOS14's 20 classes"
+                    f"{path}: results[{video!r}][{number}]: label {label!r:.80} is none of the 20 THUMOS14 classes"
                 )
             start, end, score = (float(t) for t in (*entry["segment"], entry["score"]))
             lines.append(f"{video} {start!r} {end!r} {ids[label]} {score!r}\n")
@@ -115,7 +115,7 @@ def read_thumos14(path: str | Path) -> Predictions:
             entry = {"segment": [float(start), float(end)], "score": float(score), "label": label}
         except KeyError as error:
             ids = ", ".join(map(str, THUMOS14_CLASSES))
-            raise TspError(f"{where}: class {class_id} is none of THUMOS14's ({ids})") from error
+            raise TspError(f"{where}: class {class_id} is none of the THUMOS14 classes ({ids})") from error
         except ValueError as error:
             raise TspError(f"{where}: expected video, start, end, class id and score ({error})") from error
         if reason := _error_in(entry):

@@ -82,6 +82,6 @@ def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_fa
             " (docs/runbook.md)"
         )
     if len(failed):
-        log.warning("%d of %d videos cannot be used and are left out: %s", len(failed), len(rows), counts)
+        log.warning("%d of %d videos cannot be used and are skipped: %s", len(failed), len(rows), counts)
     write_table(whole_numbers(rows[MANIFEST_COLUMNS]), manifest)
     write_table(whole_numbers(rows[rows["status"] == "ok"])[METADATA_COLUMNS], metadata)

@@ -136,7 +136,7 @@ def test_thumos14_text_keeps_full_precision(tmp_path):
         ("v 0 1 22", "line 3: 4 columns"),
         ("v 0 1 Diving 0.5", "line 3: expected video"),
         ("v 0 x 22 0.5", "line 3: expected video"),
-        ("v 0 1 8 0.5", "line 3: class 8 is none of THUMOS14's"),
+        ("v 0 1 8 0.5", "line 3: class 8 is none of the THUMOS14 classes"),
         ("v 0 1 22 nan", "line 3: segment or score is not finite"),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_broken_line_of_thumos14_is_named(tmp_path, line, text):
 
 
 @pytest.mark.parametrize(
-    ("video", "label", "text"), [("a b", "Diving", "spaces"), ("a", "run", "none of THUMOS14's 20")]
+    ("video", "label", "text"), [("a b", "Diving", "spaces"), ("a", "run", "none of the 20 THUMOS14")]
 )
 def test_thumos14_text_cannot_hold_everything(tmp_path, video, label, text):
     with pytest.raises(TspError, match=text):
