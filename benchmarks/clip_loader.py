@@ -1,11 +1,13 @@
-"""Random clips for training: our loader against one `read_video` per clip, as published. As the paper stores videos,
-key frames are up to 250 frames apart: both ways decode some 130 frames for the 16 of a clip, three quarters of our
-time, which bounds the ratio; closer key frames or smaller pictures (options of `standardise`) lift the bound.
+"""Random clips for training: this loader against one `read_video` per clip, as in the released code.
 
-`read_video`: open the file, seek to the key frame, decode picture and sound up to the clip's end, convert every frame
-of the span, thin out. Videos: those named on the command line, standardised here as the paper does and again with the
-`shrink` option; without names the two real ActivityNet videos where TSP_SHARED (or ../shared) has them, else a made
-one. CPU seconds, one thread, best of 3; validation clips of both must agree (mean difference below 1e-3).
+With the videos of the paper, key frames are up to 250 frames apart: both decode about 130 frames for the 16 of a clip,
+three quarters of the time of this loader, which bounds the ratio. Closer key frames or smaller frames (options of
+`standardise`) raise the bound.
+
+`read_video`: open the file, seek to the key frame, decode video and audio up to the end of the clip, convert every
+frame of the span, subsample. Videos: those named on the command line, standardised as in the paper and again with the
+`shrink` option; without names, the two real ActivityNet videos in TSP_SHARED (or ../shared) if available, or else a
+generated one. CPU seconds, one thread, best of 3; validation clips of both must agree (mean difference below 1e-3).
 """
 
 import os
@@ -34,13 +36,13 @@ from tsp.video.config import StandardiseConfig  # noqa: E402
 from tsp.video.decode import VideoReader  # noqa: E402
 from tsp.video.standardise import command  # noqa: E402
 
-LOOK = EncoderConfig(factory="tsp.encoders.video_resnet:r2plus1d_34")
+FORMAT = EncoderConfig(factory="tsp.encoders.video_resnet:r2plus1d_34")
 CLIPS, REPEATS = 60, 3
-# How the videos are standardised, ratio to reach. The published way always reads the first kind.
+# Options of standardisation, target ratio. The released loader always reads the first kind.
 CASES = {
     "as the paper": (StandardiseConfig(), 3),
     "key frames every 8": (StandardiseConfig(keyframe_interval=8), 3),
-    "shrink as well": (StandardiseConfig(shrink=LOOK.resize, keyframe_interval=8, crf=18), 8),
+    "shrink as well": (StandardiseConfig(shrink=FORMAT.resize, keyframe_interval=8, crf=18), 8),
 }
 
 
@@ -55,7 +57,7 @@ def sources(folder: Path) -> list[Path]:
 
 
 def read_video(path: Path, start_s: float, length_s: float) -> np.ndarray:
-    """Frames `[n, H, W, 3]` whose time lies in the span; sound is decoded too, as `torchvision.io.read_video` did."""
+    """Frames `[n, H, W, 3]` within the span; audio is decoded too, as in `torchvision.io.read_video`."""
     frames = []
     with av.open(str(path)) as container:
         for stream in (*container.streams.video[:1], *container.streams.audio[:1]):
@@ -72,12 +74,12 @@ def read_video(path: Path, start_s: float, length_s: float) -> np.ndarray:
 
 def published_clip(path: Path, start_s: float) -> torch.Tensor:
     """Decode, keep every second frame, to [0, 1], resize, normalise, centre crop: `[3, L, h, w]`."""
-    frames = read_video(path, start_s, LOOK.clip_length / LOOK.fps)[::2][: LOOK.clip_length]
+    frames = read_video(path, start_s, FORMAT.clip_length / FORMAT.fps)[::2][: FORMAT.clip_length]
     images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
-    images = interpolate(images, size=LOOK.resize, mode="bilinear", align_corners=False)
-    images = (images - torch.tensor(LOOK.mean).view(3, 1, 1)) / torch.tensor(LOOK.std).view(3, 1, 1)
-    top, left = (round((length - LOOK.crop) / 2) for length in LOOK.resize)
-    return images[..., top : top + LOOK.crop, left : left + LOOK.crop].transpose(0, 1)
+    images = interpolate(images, size=FORMAT.resize, mode="bilinear", align_corners=False)
+    images = (images - torch.tensor(FORMAT.mean).view(3, 1, 1)) / torch.tensor(FORMAT.std).view(3, 1, 1)
+    top, left = (round((length - FORMAT.crop) / 2) for length in FORMAT.resize)
+    return images[..., top : top + FORMAT.crop, left : left + FORMAT.crop].transpose(0, 1)
 
 
 def make_data(folder: Path, raw: list[Path], config: StandardiseConfig) -> ClipDataset:
@@ -91,7 +93,7 @@ def make_data(folder: Path, raw: list[Path], config: StandardiseConfig) -> ClipD
         rows.append((source.stem, *times, "a", n / 30, source.name, 30.0, n, "Action"))
     write_table(pd.DataFrame(rows, columns=SEGMENT_COLUMNS), folder / "segments.csv")
     run = RunConfig(encoder="x", clips_per_segment=CLIPS)
-    return ClipDataset(folder / "segments.csv", folder, run=run, encoder=LOOK, labels=["a"], training=False)
+    return ClipDataset(folder / "segments.csv", folder, run=run, encoder=FORMAT, labels=["a"], training=False)
 
 
 def main() -> None:
@@ -112,12 +114,12 @@ def main() -> None:
                 begin = time.process_time()
                 expected = [published_clip(files[k], starts[k]) for k in order]
                 slow = min(slow, time.process_time() - begin)
-                data.readers.__init__(data.run.open_videos)  # nothing is open yet
+                data.readers.__init__(data.run.open_videos)  # no file is open yet
                 begin = time.process_time()
                 found = [data[k]["clip"] for k in order]
                 fast = min(fast, time.process_time() - begin)
             if name == "as the paper":
-                # The published rule starts at the first frame inside the span, ours at the one before or at its start.
+                # The released rule starts at the first frame inside the span, this one there or the frame before.
                 apart = [float((a - b).abs().mean()) for a, b in zip(expected, found, strict=True)]
                 print(f"mean difference of the clips: median {np.median(apart):.2g}")
             speed = [len(order) / seconds for seconds in (slow, fast)]

@@ -1,10 +1,10 @@
-"""Cutting a video into clips for feature extraction: decode once, in order, against clip by clip as published.
+"""Clips of a video for feature extraction: one pass over the frames against clip by clip, as in the released code.
 
 Clip by clip: open the file, seek to the key frame before the clip, decode to its last frame, keep 16 of the 31 frames
-in its span, transform. One video made on the fly, 60 s, 320 x 240, 30 fps, key frames 250 frames apart (ffmpeg's
-default, and what real ActivityNet videos of one shot come out with); no encoder runs. The slow way's transform is
-written out below in the published order; clips must agree to 1e-5. Times are CPU seconds of one thread, so that other
-work on the machine counts less, the best of three. With a file name: the same of that standardised video.
+in its span, transform. The video is generated: 60 s, 320 x 240, 30 fps, key frames 250 frames apart (the default of
+ffmpeg, as in real ActivityNet videos of one shot). No encoder runs. The transform of the slow case is implemented below
+in the released order; clips must agree to 1e-5. Times are CPU seconds of one thread, which depend less on other load,
+the best of three. A file name as argument selects that standardised video instead.
 """
 
 import sys
@@ -28,8 +28,8 @@ from tsp.video.stream import stream_clips  # noqa: E402
 from tsp.video.transforms import prepare_frames  # noqa: E402
 
 FPS, SECONDS, SHOT_S, SIZE = 30, 60, 10, (240, 320)
-LOOK = EncoderConfig(factory="tsp.encoders.video_resnet:r2plus1d_34")
-# Stride, every how many clips the slow way does, ratio to reach.
+FORMAT = EncoderConfig(factory="tsp.encoders.video_resnet:r2plus1d_34")
+# Stride, step between the clips that the slow case computes, target ratio.
 REPEATS = 3  # the best counts
 CASES = [(16, 1, 3), (1, 40, 10)]
 
@@ -47,7 +47,7 @@ def make_video(path: Path) -> None:
 
 
 def clip_by_clip(path: Path, row: np.ndarray) -> torch.Tensor:
-    """One clip as the published pipeline reads it: all frames of its span are converted, then thinned out."""
+    """One clip as read by the released pipeline: all frames of its span are converted, then subsampled."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -65,16 +65,18 @@ def clip_by_clip(path: Path, row: np.ndarray) -> torch.Tensor:
 
 def published_transform(clip: torch.Tensor) -> torch.Tensor:
     """To [0, 1], resize, normalise, centre crop: `[L, H, W, 3]` uint8 to `[3, L, h, w]`."""
-    images = interpolate(clip.permute(0, 3, 1, 2).float() / 255, size=LOOK.resize, mode="bilinear", align_corners=False)
-    images = (images - torch.tensor(LOOK.mean).view(3, 1, 1)) / torch.tensor(LOOK.std).view(3, 1, 1)
-    top, left = (round((length - LOOK.crop) / 2) for length in LOOK.resize)
-    return images[..., top : top + LOOK.crop, left : left + LOOK.crop].transpose(0, 1)
+    images = interpolate(
+        clip.permute(0, 3, 1, 2).float() / 255, size=FORMAT.resize, mode="bilinear", align_corners=False
+    )
+    images = (images - torch.tensor(FORMAT.mean).view(3, 1, 1)) / torch.tensor(FORMAT.std).view(3, 1, 1)
+    top, left = (round((length - FORMAT.crop) / 2) for length in FORMAT.resize)
+    return images[..., top : top + FORMAT.crop, left : left + FORMAT.crop].transpose(0, 1)
 
 
 def decode_once(path: Path, stride: int, n: int, expected: dict[int, torch.Tensor]) -> float:
-    """Seconds for all clips; stops the program where one differs."""
+    """Seconds for all clips; exits if one differs."""
     number, seconds, start = 0, 0.0, time.process_time()
-    for batch in stream_clips(path, lambda frames: prepare_frames(frames, LOOK), stride=stride, batch_size=32):
+    for batch in stream_clips(path, lambda frames: prepare_frames(frames, FORMAT), stride=stride, batch_size=32):
         seconds += time.process_time() - start
         for clip in batch:
             if number in expected and not torch.allclose(clip, expected[number], rtol=0, atol=1e-5):

@@ -1,10 +1,10 @@
-"""The one error that is the user's to mend."""
+"""The one error that a user can fix."""
 
 
 class TspError(ValueError):
-    """A fault in input, configuration or machine, told in one line.
+    """An error in the input, the configuration or the machine, reported in one line.
 
     The message names the file, the row or key, the value found, what was expected and what to try.
-    Everything else that is raised is a bug and keeps its traceback. It is a ValueError so that a config
-    class may raise it in `__post_init__` and the fault is listed with all the others.
+    Every other exception is a bug and keeps its traceback. It is a ValueError so that a config class may raise
+    it in `__post_init__` and it is listed with all other errors of the configuration.
     """

@@ -1,4 +1,4 @@
-"""Progress that suits its reader: a bar on a terminal, a line every ten seconds in a log."""
+"""Progress reporting: a bar on a terminal, a line every ten seconds in a log."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def progress(iterable: Iterable[T], *, desc: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """Yield the items of `iterable` while showing how far it is and how long it will take."""
+    """Yield the items of `iterable` and report progress, rate and remaining time."""
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     if sys.stderr.isatty():

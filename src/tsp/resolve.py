@@ -7,7 +7,7 @@ from tsp.errors import TspError
 
 
 def resolve(path: str) -> Any:
-    """Import `module:name`, or the module alone when there is no colon.
+    """Import `module:name`, or only the module if there is no colon.
 
     Raises:
         TspError: the module or the name does not exist.

@@ -1,4 +1,4 @@
-"""Arithmetic of segments: overlap, background, and the one map from feature index to seconds."""
+"""Arithmetic of segments: overlap, background, and the time of a feature in seconds."""
 
 from fractions import Fraction
 
@@ -34,7 +34,7 @@ def feature_time(index: ArrayLike, stride: int, fps: float = CLIP_FPS, clip_leng
     Args:
         index: feature index, scalar or array.
         stride: frames (at `fps`) between the starts of consecutive clips.
-        fps: rate of the frames that the encoder sees.
+        fps: frame rate of the clips.
         clip_length: frames of a clip.
     """
     return (np.asarray(index, dtype=np.float64) * stride + clip_length / 2) / fps
@@ -44,7 +44,7 @@ def background_released(starts: Floats, ends: Floats, duration_s: float, min_len
     """Background as in the released ground-truth files: gaps between consecutive actions in start order.
 
     Overlapping actions are not merged, so a short action inside a long one leaves "background" inside the
-    long one; `background_clean` is the repaired rule.
+    long one; `background_clean` avoids this.
 
     Args:
         starts: `[N]` seconds, annotation order.
@@ -65,7 +65,7 @@ def background_released(starts: Floats, ends: Floats, duration_s: float, min_len
 
 
 def background_clean(starts: Floats, ends: Floats, duration_s: float, min_length_s: float) -> Floats:
-    """Background as the true complement of all actions, inside the video.
+    """Background as the complement of all actions within the video.
 
     Args and Returns: as `background_released`.
     """
@@ -79,10 +79,10 @@ def background_clean(starts: Floats, ends: Floats, duration_s: float, min_length
 
 
 def _argsort_like_release(keys: Floats) -> NDArray[np.int64]:
-    """Order of `keys` with ties broken as by the quicksort that made the released files.
+    """Order of `keys` with ties broken as by the quicksort that produced the released files.
 
-    The released order of equal starts is an accident of a median-of-three quicksort with insertion sort
-    below 16 elements. It is written out here since today's libraries sort by other, CPU-dependent code.
+    The released order of equal starts results from a median-of-three quicksort with insertion sort below 16
+    elements. It is implemented here because current libraries use other, CPU-dependent sorting code.
     """
     v = keys.tolist()
     order = list(range(len(v)))
@@ -108,7 +108,7 @@ def _argsort_like_release(keys: Floats) -> NDArray[np.int64]:
                     break
                 order[i], order[j] = order[j], order[i]
             order[i], order[high - 1] = order[high - 1], order[i]
-            # The larger part waits, the smaller one is sorted first.
+            # The larger part is pushed onto the stack, the smaller one is sorted first.
             if i - low < high - i:
                 stack.append((i + 1, high))
                 high = i - 1

@@ -1,16 +1,18 @@
-"""The nouns of temporal localisation. Seconds are float64, frames are integers."""
+"""Videos and segments. Seconds are float64, frames are integers."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from tsp.names import feature_key
+
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A stretch of a video.
+    """An interval of a video.
 
     Args:
         start_s: first second.
-        end_s: last second; equal to or before `start_s` in some official annotations, kept as found.
+        end_s: last second; equal to or before `start_s` in some official annotations, kept as published.
         label: action name, or None for background.
     """
 
@@ -24,13 +26,13 @@ class Video:
     """An annotated untrimmed video.
 
     Args:
-        name: id without prefix or extension (ActivityNet: the 11-character YouTube id).
-        filename: base name of the standardised file (`v_<id>.mp4`); its stem is the key of all features.
-        subset: the annotation's own name of the subset (`training`, `validation`, `testing`, ...).
-        duration_s: length stated by the annotation; None where it states none.
+        name: the identity of the video (`tsp.names`).
+        filename: name of the standardised file, from `names.file_name`.
+        subset: name of the subset in the annotation (`training`, `validation`, `testing`, ...).
+        duration_s: length in the annotation, in seconds; None if it has none.
         segments: the actions, in annotation order.
         source: where the raw video comes from: a URL, a path or a video id; empty when unknown.
-        extra: whatever else the annotation says (captions, TSN frame counts).
+        extra: other fields of the annotation (captions, TSN frame counts).
     """
 
     name: str
@@ -43,16 +45,5 @@ class Video:
 
     @property
     def key(self) -> str:
-        """The stem of `filename`: the name of this video in every feature file."""
-        return self.filename.rsplit(".", 1)[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Detection:
-    """A scored, labelled stretch of a video (a proposal has no label)."""
-
-    video: str
-    start_s: float
-    end_s: float
-    score: float
-    label: str | None
+        """Key of this video in every feature file."""
+        return feature_key(self.filename)

@@ -16,7 +16,7 @@ SIZES = [
 
 
 def on_meta(factory):
-    # No weights are drawn: names, sizes and shapes are all that is looked at.
+    # No weights are allocated: only names, sizes and shapes are compared.
     with torch.device("meta"):
         return factory()
 

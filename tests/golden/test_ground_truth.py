@@ -25,7 +25,7 @@ def released(shared, dataset, subset):
 
 
 def official(shared, tmp_path, dataset, subset):
-    """Official annotations: as published for THUMOS14; ActivityNet's JSON rebuilt from its Action rows."""
+    """Official annotations: as published for THUMOS14; the JSON of ActivityNet is rebuilt from its Action rows."""
     if dataset == "thumos14":
         return shared / "gtad" / {"valid": "val_Annotation.csv", "test": "test_Annotation.csv"}[subset]
     rows = read_segments(released(shared, dataset, subset)[1])

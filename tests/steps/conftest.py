@@ -1,4 +1,4 @@
-"""Call `main` of a step script by hand, with any object that looks like Snakemake's."""
+"""Calls of `main` of a step script with a stand-in for the object of Snakemake."""
 
 import importlib.util
 from types import SimpleNamespace
@@ -7,7 +7,7 @@ import pytest
 
 
 class Files(list):
-    """Like Snakemake's `input`: a list, some of whose items have names."""
+    """Like `input` of Snakemake: a list in which some items have names."""
 
     def __init__(self, *items, **named):
         flat = [v for value in named.values() for v in (value if isinstance(value, list) else [value])]
@@ -20,7 +20,7 @@ class Files(list):
 
 @pytest.fixture(scope="session")
 def step(repository):
-    """`step("segments", input=..., output=..., params=...)` runs that script's `main`."""
+    """`step("segments", input=..., output=..., params=...)` runs `main` of that script."""
 
     def run(name, *, input=(), output=(), params=None, wildcards=None, threads=1, resources=None):
         path = repository / "workflow/scripts" / f"{name}.py"

@@ -1,4 +1,4 @@
-"""The steps of dense captioning by hand, on a tiny data set."""
+"""The steps of dense captioning, called directly on a tiny data set."""
 
 from dataclasses import asdict
 

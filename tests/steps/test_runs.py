@@ -120,7 +120,7 @@ def test_fetch_weights_needs_an_address_or_a_path(step, tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Inputs of what follows the inference of a small G-TAD, as the rules name them."""
+    """Inputs of the steps after the inference of a small G-TAD, named as in the rules."""
     method, config = METHODS["gtad"]
     folder = tmp_path_factory.mktemp("trained")
     make_set(folder)

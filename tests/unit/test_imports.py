@@ -4,7 +4,7 @@ import ast
 
 LAYERS = [
     ["errors"],
-    ["types", "segments", "progress", "resolve"],
+    ["names", "types", "segments", "progress", "resolve"],
     ["io"],
     ["datasets", "video", "evaluation"],
     ["encoders"],
@@ -17,7 +17,7 @@ LAYERS = [
 ]
 RANK = {area: rank for rank, areas in enumerate(LAYERS) for area in areas}
 # A `config.py` holds plain dataclasses: the top of the package reads them all without importing torch.
-TORCH_FREE = {"errors", "types", "segments", "progress", "resolve", "io", "datasets", "evaluation", "report"}
+TORCH_FREE = {"errors", "names", "types", "segments", "progress", "resolve", "io", "datasets", "evaluation", "report"}
 TORCH = {"torch", "torchvision", "safetensors.torch"}
 
 

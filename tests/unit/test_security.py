@@ -203,9 +203,9 @@ def test_half_a_unicode_character_is_one_message(tmp_path):
     (tmp_path / "raw.json").write_text('{"database": {"a\\ud800": {"subset": "training", "annotations": []}}}')
     assert len(read_annotations(tmp_path / "raw.json")) == 1
     source = ("tsp.datasets.synthetic:read", [str(tmp_path / "raw.json")], None, "x")
-    with pytest.raises(TspError, match="half a Unicode character"):
+    with pytest.raises(TspError, match="lone Unicode surrogate"):
         write_canonical(*source, tmp_path / "a.json")
-    with pytest.raises(TspError, match="half a Unicode character"):
+    with pytest.raises(TspError, match="lone Unicode surrogate"):
         write_list(*source, tmp_path / "a.csv", official="training", shard=0, shards=1, shard_size=9)
 
 

@@ -51,7 +51,7 @@ def test_a_damaged_input_stops_the_step_and_a_new_output_is_trusted(tmp_path, mo
     (tmp_path / "a.txt").write_text("2")
     with pytest.raises(SystemExit):
         steps.run_step(make, second)
-    assert "b: error: a.txt: not what its step wrote" in capsys.readouterr().err
+    assert "b: error: a.txt: differs from what its step wrote" in capsys.readouterr().err
     steps.run_step(make, first)
     steps.run_step(make, second)
 

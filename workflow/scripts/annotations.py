@@ -1,4 +1,4 @@
-"""Raw annotations in the canonical form."""
+"""Convert raw annotations to the canonical form."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Fetch the raw videos of one shard."""
+"""Download the raw videos of one shard."""
 
 from pathlib import Path
 

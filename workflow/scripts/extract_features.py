@@ -1,4 +1,4 @@
-"""Clip features of one shard of one subset."""
+"""Extract the clip features of one shard of a subset."""
 
 from pathlib import Path
 

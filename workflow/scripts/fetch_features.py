@@ -1,4 +1,4 @@
-"""Released features, checked and with their facts stated."""
+"""Fetch released features, validate them and add their attributes."""
 
 from pathlib import Path
 

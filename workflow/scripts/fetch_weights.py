@@ -1,4 +1,4 @@
-"""Released weights, checked by their sum."""
+"""Fetch released weights and verify their checksum."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The feature file of a subset."""
+"""Merge the feature files of the shards of a subset."""
 
 from tsp.io.features import merge_features
 from tsp.steps import run_step

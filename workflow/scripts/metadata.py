@@ -1,4 +1,4 @@
-"""Join the shards of a subset."""
+"""Merge the metadata of the shards of a subset."""
 
 from pathlib import Path
 

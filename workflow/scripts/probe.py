@@ -1,4 +1,4 @@
-"""Count the real frames of each video of one shard."""
+"""Count the frames of each video of one shard."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Action and No action rows of a subset."""
+"""Write the Action and No action rows of a subset."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Names and sources of one shard."""
+"""List the videos of one shard with their sources."""
 
 from pathlib import Path
 

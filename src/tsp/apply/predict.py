@@ -20,6 +20,7 @@ from tsp.features.extract import extract
 from tsp.io.features import feature_writer
 from tsp.io.files import read_json, sha256, write_json
 from tsp.io.tables import ACTION
+from tsp.names import feature_key
 from tsp.pretrain.data import REGIONS
 from tsp.pretrain.gvf import POOLS
 from tsp.report.overlay import foreground_curve
@@ -35,7 +36,7 @@ BEST = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Weights and what is known about them."""
+    """Weights with their encoder and the facts of their JSON file."""
 
     path: Path
     state: State
@@ -43,7 +44,7 @@ class Model:
     facts: dict[str, Any]
 
     def head(self, kind: Literal["action", "region"]) -> tuple[Tensor, Tensor] | None:
-        """Weight `[K, D]` and bias `[K]` of a head; None: it has none."""
+        """Weight `[K, D]` and bias `[K]` of a head; None if the model has none."""
         layer = {"action": "fc1", "region": "fc2"}[kind]
         if f"{layer}.weight" not in self.state:
             only = self.facts.get("run", {}).get("heads", ["action"])
@@ -66,13 +67,13 @@ def predict(
     """Features, foreground probability over time and best actions of one video.
 
     Args:
-        video: any file that ffmpeg reads; it is standardised to 30 fps first.
+        video: any file that ffmpeg can read; it is first standardised to 30 fps.
         weights: `encoder.safetensors` of a run, or a released checkpoint.
         output: folder for `features.h5`, `prediction.json` and, with a region head, `foreground.{png,pdf,csv}`.
-        encoder: factory in `tsp.encoders.video_resnet` for weights without `.json` beside them.
-        gvf_weights: weights whose pooled features the region head was trained with; None: the run's own start.
-        stride: frames at 15 fps between clips.
-        device: `cpu`, `cuda`...; None: a GPU if there is one.
+        encoder: factory in `tsp.encoders.video_resnet` for weights without a `.json` file next to them.
+        gvf_weights: weights whose pooled features the region head was trained with; None: the start weights of the run.
+        stride: frames at 15 fps between the starts of consecutive clips.
+        device: `cpu`, `cuda`...; None: a GPU if available.
 
     Raises:
         TspError: the video or the weights cannot be used.
@@ -86,14 +87,13 @@ def predict(
         clean = Path(folder) / "video.mp4"
         try:
             standardise_video(video, clean, StandardiseConfig())
-        except UnusableVideo as fault:
-            raise TspError(f"{video}: {fault}") from None
+        except UnusableVideo as error:
+            raise TspError(f"{video}: {error}") from None
         features = _features(clean, model, stride, where)
         foreground = _foreground(features, clean, model, gvf_weights, where)
-    name = video.name.rsplit(".", 1)[0]
     time = {"stride": stride, "fps": model.encoder.fps, "clip_length": model.encoder.clip_length}
     with feature_writer(output / "features.h5", {**time, "weights_sha256": sha256(weights)}) as writer:
-        writer.write(name, features)
+        writer.write(feature_key(video.name), features)
     centres = feature_time(np.arange(len(features)), stride, model.encoder.fps, model.encoder.clip_length)
     found: dict[str, Any] = {"video": str(video), "weights": str(weights), **time, "time_s": centres.tolist()}
     found["actions"] = _actions(features, model)
@@ -110,7 +110,7 @@ def _load(weights: Path, encoder: str | None) -> Model:
     beside = weights.with_suffix(".json")
     facts = read_json(beside) if beside.is_file() else {}
     if encoder is None and "encoder" not in facts:
-        raise TspError(f"{weights}: no {beside.name} beside it says which network it is; give --encoder r2plus1d_34")
+        raise TspError(f"{weights}: no {beside.name} next to it names its encoder; pass --encoder r2plus1d_34")
     stated = {"factory": f"tsp.encoders.video_resnet:{encoder}"} if encoder else facts["encoder"]
     return Model(path=weights, state=state, encoder=build(EncoderConfig, stated, str(weights)), facts=facts)
 
@@ -142,7 +142,7 @@ def _foreground(
         seen = torch.cat([seen, gvf.expand(len(seen), -1)], dim=1)
     if weight.shape[1] != seen.shape[1]:
         raise TspError(
-            f"{model.path}: its region head sees {weight.shape[1]} numbers, features and GVF have {seen.shape[1]}"
+            f"{model.path}: its region head expects {weight.shape[1]} inputs, features and GVF have {seen.shape[1]}"
         )
     probability: NDArray[np.float64] = (seen @ weight.T + bias).softmax(1)[:, REGIONS.index(ACTION)].double().numpy()
     return probability
@@ -160,12 +160,12 @@ def _start_weights(model: Model) -> Path:
         if place.is_file() and sha256(place) == stated["sha256"]:
             return place
     raise TspError(
-        f"{model.path}: its region head needs global video features; give --gvf-weights (what it started from)"
+        f"{model.path}: its region head needs global video features; pass --gvf-weights (the start weights of the run)"
     )
 
 
 def _actions(features: Array, model: Model) -> list[dict[str, Any]]:
-    """The best actions of the whole video: the action head's softmax, averaged over the clips."""
+    """Best actions of the whole video: the action head's softmax, averaged over the clips."""
     head = model.head("action")
     if head is None:
         return []

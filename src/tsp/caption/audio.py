@@ -23,6 +23,7 @@ from tsp.errors import TspError
 from tsp.io.features import failed_attributes, feature_writer
 from tsp.io.files import sha256
 from tsp.io.tables import read_metadata
+from tsp.names import feature_key
 from tsp.progress import progress
 from tsp.training.distributed import pick_device
 from tsp.video.decode import read_sound
@@ -237,5 +238,5 @@ def extract_sound(
             done[name] = network(log_mel(resample(*sound)))
     with feature_writer(output, facts | failed_attributes(failed)) as writer:
         for name, features in done.items():
-            writer.write(name.rsplit(".", 1)[0], features)
+            writer.write(feature_key(name), features)
     log.info("%d videos, %d without sound features", len(done), len(failed))

@@ -118,7 +118,7 @@ def read_streams(
     Args:
         video: feature files of the pictures.
         audio: feature files of the sound.
-        names: keys, `v_...`.
+        names: keys of the videos.
         missing: `error`, or `skip` videos without picture features.
 
     Raises:

@@ -30,7 +30,7 @@ class Event:
     """A described stretch of a video.
 
     Args:
-        video: name in the references, `v_` included.
+        video: key of the video, as in the references.
         start_s, end_s: seconds; the end may lie before the start or after the video's end, as annotated.
         duration_s: of the video, by the same file.
         sentence: as annotated; `caption` is the cleaned one.
@@ -71,7 +71,7 @@ def read_events(path: str | Path, available: Collection[str] | None = None) -> l
             for e in captioned
         ]
     if not events:
-        raise TspError(f"{path}: no segment of an available video; are the names spelt alike (`v_...`)?")
+        raise TspError(f"{path}: no segment of an available video; are the names spelt alike?")
     return events
 
 

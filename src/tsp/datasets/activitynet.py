@@ -6,18 +6,19 @@ from typing import Any
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.files import read_json
+from tsp.names import ACTIVITYNET, activitynet_names, file_name
 from tsp.types import Segment, Video
 
 
 def read(paths: list[Path]) -> list[Video]:
-    """Read the official JSON (`database`), or BMN's `anet_anno_action.json` (names with `v_`, no subsets).
+    """Read the official JSON (`database`), or BMN's `anet_anno_action.json` (prefixed names, no subsets).
 
     Args:
         paths: one annotation file, gzip accepted.
 
     Returns:
-        Videos in file order; segments unscaled, unclipped, duplicates kept. BMN's file says nothing of
-        subsets: they are empty there.
+        Videos in file order; segments unscaled, unclipped, duplicates kept. BMN's file states no subsets:
+        they are empty.
 
     Raises:
         TspError: not one file, or of neither form.
@@ -27,9 +28,8 @@ def read(paths: list[Path]) -> list[Video]:
     document = read_json(paths[0])
     if isinstance(document, dict) and "database" in document:
         videos = read_annotations(paths[0])
-        # Some ids begin with `v_` themselves, so the prefix is one only when every name has it.
-        prefix = "v_" if all(video.name.startswith("v_") for video in videos) else ""
-        return [_named(video, video.name.removeprefix(prefix)) for video in videos]
+        names = activitynet_names([video.name for video in videos])
+        return [_named(video, name) for video, name in zip(videos, names, strict=True)]
     if not isinstance(document, dict) or not document:
         raise TspError(f"{paths[0]}: expected an object with 'database', or one entry per video")
     return [_bmn_video(name, entry, f"{paths[0]}: {name!r}") for name, entry in document.items()]
@@ -38,7 +38,7 @@ def read(paths: list[Path]) -> list[Video]:
 def _named(video: Video, name: str) -> Video:
     return Video(
         name=name,
-        filename=f"v_{name}.mp4",
+        filename=file_name(name, ACTIVITYNET),
         subset=video.subset,
         duration_s=video.duration_s,
         segments=video.segments,
@@ -49,10 +49,10 @@ def _named(video: Video, name: str) -> Video:
 
 def _bmn_video(name: str, entry: dict[str, Any], where: str) -> Video:
     try:
-        name = name.removeprefix("v_")
+        name = name.removeprefix(ACTIVITYNET)
         return Video(
             name=name,
-            filename=f"v_{name}.mp4",
+            filename=file_name(name, ACTIVITYNET),
             subset=str(entry.get("subset", "")),
             duration_s=float(entry["duration_second"]),
             segments=tuple(

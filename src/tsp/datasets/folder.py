@@ -1,4 +1,4 @@
-"""A directory of your own videos, with or without a table of segments (docs/your_videos.md)."""
+"""Reader for a directory of videos, with or without a table of segments (docs/your_videos.md)."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
@@ -9,41 +9,43 @@ import pandas as pd
 
 from tsp.errors import TspError
 from tsp.io.tables import read_table
+from tsp.names import feature_key, file_name
 from tsp.types import Segment, Video
 
 SUFFIXES = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
 COLUMNS = ["video", "t-start", "t-end", "label"]
-# Subset of every video that the table does not put into another.
+# Subset of videos that the table assigns to no other.
 ALL = "all"
 
 
 def read(paths: list[Path]) -> list[Video]:
-    """Read a directory of videos and, where there is one, a table of their segments.
+    """Read a directory of videos and an optional table of their segments.
 
     Args:
         paths: the directory, searched to any depth; and at most one CSV with the columns `video` (file name, with
-            or without ending), `t-start` and `t-end` (seconds), `label`, and if wanted `subset`. A row with empty
+            or without ending), `t-start` and `t-end` (seconds), `label`, and optionally `subset`. A row with empty
             times states the subset of a video without actions.
 
     Returns:
-        Videos sorted by name: `name` the stem of the file, `subset` as the table says or `all`, no duration (the
-        probed one counts).
+        Videos sorted by name: `name` is the stem of the file, `subset` is from the table or `all`; no duration, since
+        the probed one is used.
 
     Raises:
-        TspError: no directory, no video in it, two videos of one stem, or a faulty row of the table.
+        TspError: no directory, no video in it, two videos with the same stem, or an invalid row of the table.
     """
     folders, tables = [p for p in paths if p.is_dir()], [p for p in paths if not p.is_dir()]
     if len(folders) != 1 or len(tables) > 1:
         raise TspError(f"folder: expected one directory of videos and at most one CSV, got {[str(p) for p in paths]}")
     videos: dict[str, Video] = {}
     for path in sorted(p for p in folders[0].rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
-        name = path.name.rsplit(".", 1)[0]
+        name = feature_key(path.name)
         if name in videos:
-            raise TspError(f"{path}: another video is called {name!r} too ({videos[name].source}); rename one")
-        made = f"{name}.mp4"
-        videos[name] = Video(name=name, filename=made, subset=ALL, duration_s=None, segments=(), source=str(path))
+            raise TspError(f"{path}: {videos[name].source} has the same name {name!r}; rename one of them")
+        videos[name] = Video(
+            name=name, filename=file_name(name), subset=ALL, duration_s=None, segments=(), source=str(path)
+        )
     if not videos:
-        raise TspError(f"{folders[0]}: no video in it; known endings: {' '.join(sorted(SUFFIXES))}")
+        raise TspError(f"{folders[0]}: no video in this directory; known extensions: {' '.join(sorted(SUFFIXES))}")
     for table in tables:
         _add_rows(videos, table)
     return [videos[name] for name in sorted(videos)]
@@ -54,7 +56,7 @@ def _add_rows(videos: dict[str, Video], path: Path) -> None:
     for number, row in enumerate(rows.to_dict("records"), 2):
         where = f"{path}: line {number}"
         stated = str(row["video"])
-        name = stated if stated in videos else stated.rsplit(".", 1)[0]
+        name = stated if stated in videos else feature_key(stated)
         if name not in videos:
             raise TspError(f"{where}: no video {stated!r} in the directory")
         video = videos[name]

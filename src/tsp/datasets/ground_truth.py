@@ -9,7 +9,7 @@ import pandas as pd
 
 from tsp.datasets.config import BackgroundConfig
 from tsp.errors import TspError
-from tsp.io.tables import ACTION, NO_ACTION, SEGMENT_COLUMNS, read_metadata, read_table, write_table
+from tsp.io.tables import ACTION, NO_ACTION, SEGMENT_COLUMNS, read_metadata, read_segments, write_table
 from tsp.segments import background_clean, background_released, clip_seconds
 from tsp.types import Segment, Video
 
@@ -25,14 +25,13 @@ def same_subset(a: str, b: str) -> bool:
 
 
 def read_source(reader: Callable[[list[Path]], list[Video]], paths: list[Path]) -> list[Video]:
-    """Read annotations with a data set's reader; a ground-truth CSV of our own schema is read as well."""
+    """Read annotations with the reader of a data set, or a ground-truth CSV in our own schema."""
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise TspError(f"{missing[0]}: no such annotation file")
     if len(paths) == 1 and paths[0].name.removesuffix(".gz").endswith("groundtruth.csv"):
-        table = read_table(paths[0], SEGMENT_COLUMNS)
-        if set(SEGMENT_COLUMNS) <= set(table.columns):
-            return _from_table(table[table["temporal-region-label"] == ACTION])
+        table = read_segments(paths[0])
+        return _from_table(table[table["temporal-region-label"] == ACTION])
     return reader(paths)
 
 
@@ -58,9 +57,9 @@ def ground_truth(
     """Rows of one subset.
 
     Args:
-        videos: annotations; those of another subset are passed over, an empty subset counts as any.
+        videos: annotations; those of another subset are skipped, an empty subset matches any.
         metadata: one row per standardised video; only videos in it get rows, in its order.
-        subset: name of the subset in ours or the annotation's words; None: all.
+        subset: name of the subset, ours or that of the annotations; None: all.
         background: rule and shortest gap.
 
     Returns:
@@ -82,11 +81,11 @@ def ground_truth(
     if not facts:
         raise TspError(
             f"no video of subset {subset!r} is in both annotations ({len(known)}) and metadata"
-            f" ({len(metadata)}); file names must agree, e.g. v_<id>.mp4"
+            f" ({len(metadata)}); file names must agree, found {next(iter(known), None)!r} and"
+            f" {next(iter(metadata['filename']), None)!r}"
         )
-    unlabelled = len(metadata) - len(facts)
-    if unlabelled:
-        log.warning("%d of %d videos have no action and give no rows", unlabelled, len(metadata))
+    if unlabelled := len(metadata) - len(facts):
+        log.warning("%d of %d videos have no action and no rows", unlabelled, len(metadata))
     rows = [
         (v.name, s.start_s, s.end_s, s.label, duration, v.filename, fps, frames, ACTION)
         for v, duration, fps, frames in facts
@@ -109,10 +108,10 @@ def _length(frames: float, fps: float) -> float:
 
 
 def _released_length(frames: float, fps: float) -> float:
-    """Duration in seconds, at times one unit in the last place beside frames / fps.
+    """Duration in seconds, sometimes one unit in the last place away from frames / fps.
 
-    The released files went through a CSV parser that scaled all digits by binary powers of ten; written out
-    here because today's parsers are exact, and byte-equal files are the point of the `released` rule.
+    The released files went through a CSV parser that scaled all digits by binary powers of ten. It is implemented
+    here because current parsers are exact and the `released` rule must give byte-equal files.
     """
     whole, _, decimals = repr(_length(frames, fps)).partition(".")
     value = 0.0

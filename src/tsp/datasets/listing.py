@@ -25,8 +25,8 @@ def write_canonical(reader: str, annotations: list[str], videos: str | None, url
     Args:
         reader: `module:function`.
         annotations: the raw files.
-        videos: folder that holds the raw videos; None: every video states its source, or gets one by `url`.
-        url: address with `{id}` or `{filename}` for a video that states none.
+        videos: folder of the raw videos; None: the source is from the annotations, or else from `url`.
+        url: address with `{id}` or `{filename}` for a video without a source.
         output: the canonical annotation file.
     """
     found = _read(reader, annotations, videos, url)
@@ -51,8 +51,8 @@ def write_list(
     Args:
         reader, annotations, videos, url: as in `write_canonical`.
         output: the list.
-        official: what the annotations call the subset.
-        shard, shards, shard_size: which of its rows (`shard_rows`).
+        official: name of the subset in the annotations.
+        shard, shards, shard_size: select its rows (`shard_rows`).
 
     Raises:
         TspError: the subset has no videos.
@@ -75,16 +75,16 @@ def _read(reader: str, annotations: list[str], videos: str | None, url: str) -> 
 def shard_digests(
     reader: str, annotations: tuple[str, ...], official: str, shards: int, shard_size: int
 ) -> tuple[str, ...]:
-    """Digest of the list's rows for each shard of a subset, straight from the raw annotations.
+    """Digest of the rows of each shard of a subset, computed from the raw annotations.
 
     Args:
         reader: `module:function`.
         annotations: the raw files.
         official: name of the subset in the annotations.
-        shards, shard_size: how the subset is cut (`shard_rows`).
+        shards, shard_size: how the subset is divided (`shard_rows`).
 
     Returns:
-        One digest per shard; none where the annotations cannot be read, which their own step says better.
+        One digest per shard; none if the annotations cannot be read: the step that reads them reports that error.
     """
     try:
         videos = _annotated(reader, annotations)
@@ -97,7 +97,7 @@ def shard_digests(
 
 @functools.cache
 def _annotated(reader: str, annotations: tuple[str, ...]) -> list[Video]:
-    """Planning asks for each subset of the same files."""
+    """Cached: planning requests several subsets of the same files."""
     return read_source(resolve(reader), [Path(path) for path in annotations])
 
 
@@ -112,6 +112,6 @@ def _local_files(folder: str | None) -> dict[str, Path] | None:
 
 def _source(video: Video, folder: str | None, url: str, local: dict[str, Path] | None) -> str:
     if folder is not None and local is not None:
-        # A missing file stays in the list: the download step records it as gone.
+        # A missing file stays in the list; the download step records it as gone.
         return str(local.get(video.key) or local.get(video.name) or Path(folder) / video.filename)
     return video.source or url.format(id=video.name, filename=video.filename)

@@ -1,6 +1,6 @@
-"""Pictures of the miniature data set: a textured scene, one object, and the path that it takes.
+"""Frames of the miniature data set: a textured scene with one moving object.
 
-Lengths are in pixels of the rendered frame, times in seconds. H W are the frame's height and width.
+Lengths are in pixels of the rendered frame, times in seconds. H and W are the height and width of the frame.
 """
 
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 PATH_HZ = 120
-BORDER = 6  # the scene is painted larger than the frame, so that the camera can shake
-NOISE_BANK = 64  # different noise pictures of a video
+BORDER = 6  # the scene is larger than the frame so that the camera can shake
+NOISE_BANK = 64  # different noise images of a video
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What a class looks like, and how its action moves.
+    """Appearance of a class and motion of its action.
 
     Args:
         label: action name.
-        colour, shape, texture: of the object and of the scene, as words.
+        colour, shape, texture: of the object and of the scene, in words.
         scene_rgb, object_rgb: colours, 0 to 1.
-        path: corners of the closed path that the object runs through in an action, any size.
-        pitch_hz: of the sound of the action.
+        path: corners of the closed path of the object during an action, in any unit.
+        pitch_hz: pitch of the sound of the action.
     """
 
     label: str
@@ -95,37 +95,37 @@ KINDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """Size of the pictures, and strength of the motion and of everything that is not action."""
+    """Size of the frames, strength of the motion and of the nuisances."""
 
     size: tuple[int, int] = (56, 64)
     """Height and width."""
     speed: float = 52.0
-    """Pixels per second of the object in an action."""
+    """Speed of the object during an action, in pixels per second."""
     wander: float = 0.02
-    """Its speed in the background, as a share of `speed`."""
+    """Speed in the background, as a share of `speed`."""
     period_s: tuple[float, float] = (1.0, 1.5)
-    """Seconds of one round of the action's path, lowest and highest."""
+    """Seconds for one round of the path of the action, minimum and maximum."""
     object_radius: float = 10.0
-    """Of the object."""
+    """Radius of the object."""
     shake: float = 0.0
-    """Pixels by which the camera moves."""
+    """Amplitude of the camera motion, in pixels."""
     noise: float = 4.0
     """Standard deviation of the pixel noise, of 255."""
     drift: float = 0.08
-    """Share by which the brightness drifts."""
+    """Amplitude of the brightness drift, as a share of the brightness."""
     contrast: float = 0.14
     """Strength of the scene's texture, 0 to 1."""
 
 
 class Scene:
-    """One video's pictures, at any time.
+    """Frames of one video at any time.
 
     Args:
         kind: class.
-        look: sizes and nuisances.
+        look: size, motion and nuisances.
         duration_s: length.
         actions: start and end of each action, in seconds.
-        seed: of everything that is drawn at random.
+        seed: of all random draws.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Scene:
         self.drift_hz, self.drift_phase = rng.uniform(0.05, 0.3, 2), rng.uniform(0, 2 * np.pi, 2)
 
     def frame(self, t: float) -> NDArray[np.uint8]:
-        """Picture `[H, W, 3]` at time t."""
+        """Frame `[H, W, 3]` at time t."""
         height, width = self.look.size
         sway = np.sin(2 * np.pi * self.shake_hz * t + self.shake_phase).sum(axis=1) * self.look.shake / 1.5
         cx, cy = (int(np.clip(round(c), -BORDER, BORDER)) for c in sway)
@@ -184,7 +184,7 @@ def _path(
 ) -> Floats:
     """Position of the object, `[n, 2]` (x, y), every 1 / PATH_HZ seconds.
 
-    In the background it drifts slowly; in an action it runs through its class's closed path, from where it is.
+    In the background it drifts slowly; in an action it follows the closed path of its class from its current position.
     """
     height, width = look.size
     low = np.array([look.object_radius, look.object_radius])
@@ -213,7 +213,7 @@ def _path(
 
 
 def _round(kind: Kind, speed: float, period_s: float, count: int, rng: np.random.Generator) -> Floats:
-    """`[count, 2]` displacements along the class's path at an even speed, either way round."""
+    """`[count, 2]` displacements along the path of the class at constant speed, in either direction."""
     points = np.asarray([*kind.path, kind.path[0]], dtype=np.float64)
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
     scale = speed * period_s / lengths[-1]
@@ -224,7 +224,7 @@ def _round(kind: Kind, speed: float, period_s: float, count: int, rng: np.random
 
 
 def _reflect(points: Floats, low: Floats, high: Floats) -> Floats:
-    """Fold positions back into the frame, as a ball bounces."""
+    """Reflect positions at the borders of the frame."""
     span = high - low
     folded = np.abs((points - low + span) % (2 * span) - span)
     return np.asarray(low + folded)

@@ -17,18 +17,19 @@ from tsp.datasets.scenes import KINDS, Kind, Look, Scene, timeline
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.files import atomic
+from tsp.names import ACTIVITYNET, file_name
 from tsp.progress import progress
 from tsp.types import Segment, Video
 
 log = logging.getLogger(__name__)
 SOUND_HZ = 16_000
-# Names that a real collection may hold and a careless pipeline stumbles over.
+# Unusual names, as a real collection may have them.
 ODD_NAMES = ("-dash", "with space", 'quote\'s "two"', "ünïcode")
 VARIABLE = Fraction(0)
 MILLISECOND = Fraction(1, 1000)
 FAST = {
     "libx264": {"preset": "ultrafast"},
-    # In real time this encoder does what the clock allows: another load, another file.
+    # In its real-time mode this encoder adapts to the load, so the file would depend on it.
     "libvpx": {"deadline": "good", "cpu-used": "5"},
     "aac": {"aac_coder": "fast"},
 }
@@ -56,26 +57,26 @@ FORMATS = (
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticConfig:
-    """What is rendered."""
+    """Options of the generated data set."""
 
     kind: Literal["untrimmed", "trimmed"] = "untrimmed"
-    """Untrimmed videos with several actions, or clips that hold one action whole, as in Kinetics."""
+    """Untrimmed videos with several actions, or trimmed clips of one action, as in Kinetics."""
     n_train: int = 48
-    """Training videos."""
+    """Number of training videos."""
     n_valid: int = 24
-    """Validation videos."""
+    """Number of validation videos."""
     seconds: tuple[float, float] = (20.0, 36.0)
-    """Length of a video, shortest and longest."""
+    """Length of a video in seconds, minimum and maximum."""
     seed: int = 0
-    """Of everything drawn at random."""
+    """Seed of all random draws."""
     faults: bool = True
-    """Add one video that is announced but missing, and one whose file is garbage."""
+    """Add one video that is listed but missing, and one whose file is not a video."""
 
     def __post_init__(self) -> None:
-        """Refuse an empty set, and videos without actions."""
+        """Reject empty subsets and videos without actions."""
         if self.n_train < len(KINDS) or self.n_valid < len(KINDS):
             raise TspError(f"generate: n_train and n_valid must be at least {len(KINDS)}, one video per class")
-        shortest = 13.0 if self.kind == "untrimmed" else 0.1  # latest start, longest action and what follows it
+        shortest = 13.0 if self.kind == "untrimmed" else 0.1  # latest start, longest action and the background after it
         if not shortest <= self.seconds[0] <= self.seconds[1]:
             raise TspError(
                 f"generate: seconds is {list(self.seconds)}; expected shortest and longest, at least {shortest:g}"
@@ -88,13 +89,13 @@ def read(paths: list[Path]) -> list[Video]:
 
 
 def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: int) -> None:
-    """Render all videos into `folder` and write `annotations`; files that are there are kept.
+    """Render all videos into `folder` and write `annotations`; existing files are kept.
 
     Args:
         config: what to render.
-        folder: where the files go; `source` of every video is the path of its file.
+        folder: of the rendered files; `source` of a video is the path of its file.
         annotations: canonical annotations; `captions` holds segments and sentences.
-        workers: processes.
+        workers: number of processes.
     """
     videos = plan(config, folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +110,7 @@ def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: in
 
 
 def plan(config: SyntheticConfig, folder: Path) -> list[Video]:
-    """Names, actions and captions of all videos that can be played."""
+    """Names, actions and captions of all videos with a valid file."""
     rng = np.random.default_rng([config.seed, zlib.crc32(config.kind.encode())])
     videos = []
     for subset, n in (("training", config.n_train), ("validation", config.n_valid)):
@@ -126,7 +127,7 @@ def plan(config: SyntheticConfig, folder: Path) -> list[Video]:
 def _video(name: str, subset: str, seconds: float, kind: Kind, spans: list[tuple[float, float]], path: Path) -> Video:
     return Video(
         name=name,
-        filename=f"v_{name}.mp4",
+        filename=file_name(name, ACTIVITYNET),
         subset=subset,
         duration_s=seconds,
         segments=tuple(Segment(start_s=a, end_s=b, label=kind.label) for a, b in spans),
@@ -136,7 +137,7 @@ def _video(name: str, subset: str, seconds: float, kind: Kind, spans: list[tuple
 
 
 def _captions(kind: Kind, seconds: float, spans: list[tuple[float, float]]) -> list[dict[str, Any]]:
-    """What happens, from the first to the last second: captions tell of the background too, as those of ActivityNet."""
+    """Captions from the first to the last second; they cover the background too, as in ActivityNet Captions."""
     edges = [0.0, *(t for span in spans for t in span), seconds]
     events = []
     for number, (start, end) in enumerate(pairwise(edges)):
@@ -152,10 +153,12 @@ def _format(number: int, config: SyntheticConfig) -> Format:
 
 
 def _faulty(config: SyntheticConfig, folder: Path) -> list[Video]:
-    """A dead link and a file that is no video; their annotations look like any other."""
+    """A dead link and a file that is not a video, annotated like all others."""
     like = replace(plan(config, folder)[len(ODD_NAMES)], extra={"captions": []})
-    dead = replace(like, name="dead_link", filename="v_dead_link.mp4", source=str(folder / "dead_link.mp4"))
-    broken = replace(like, name="broken_file", filename="v_broken_file.mp4", source=str(folder / "broken_file.mp4"))
+    dead, broken = (
+        replace(like, name=name, filename=file_name(name, ACTIVITYNET), source=str(folder / f"{name}.mp4"))
+        for name in ("dead_link", "broken_file")
+    )
     with atomic(Path(broken.source)) as temporary:
         temporary.write_bytes(np.random.default_rng(config.seed).bytes(20_000))
     return [dead, broken]
@@ -178,7 +181,7 @@ def _render_one(video: Video, number: int, config: SyntheticConfig) -> None:
 
 
 def _sound(kind: Kind, spans: list[tuple[float, float]], video: Video) -> NDArray[np.float32]:
-    """`[n]` samples: a soft hum, and the class's pitch in its actions."""
+    """`[n]` samples: a low hum, and the pitch of the class during its actions."""
     assert video.duration_s is not None
     t = np.arange(int(video.duration_s * SOUND_HZ)) / SOUND_HZ
     loud = np.zeros_like(t)
@@ -188,7 +191,7 @@ def _sound(kind: Kind, spans: list[tuple[float, float]], video: Video) -> NDArra
 
 
 def encode(path: Path, form: Format, scene: Scene, seconds: float, sound: NDArray[np.float32] | None) -> None:
-    """Write one file: frames at the format's rate (or at uneven times), and sound if there is any."""
+    """Write one file: frames at the rate of the format (or at uneven times), and the sound, if any."""
     height, width = scene.look.size
     with av.open(f"file:{path}", "w", options={"fflags": "+bitexact"}) as container:
         stream: Any = container.add_stream(form.video, rate=form.fps or 30)
@@ -210,10 +213,10 @@ def encode(path: Path, form: Format, scene: Scene, seconds: float, sound: NDArra
 
 
 def _times(fps: Fraction, seconds: float, seed: int) -> list[tuple[float, int, Fraction]]:
-    """Time, time stamp and time base of every frame."""
+    """Time, timestamp and time base of every frame."""
     if fps:
         return [(float(k / fps), k, 1 / fps) for k in range(int(seconds * fps))]
-    # Milliseconds, 20 to 50 apart, as screen recorders and phones write them.
+    # 20 to 50 ms apart, as in files of screen recorders and phones.
     steps = np.random.default_rng(seed).integers(20, 51, int(seconds * 50))
     stamps = np.concatenate([[0], np.cumsum(steps)])
     return [(stamp / 1000, stamp, MILLISECOND) for stamp in stamps[stamps < seconds * 1000].tolist()]

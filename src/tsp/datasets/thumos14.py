@@ -1,6 +1,6 @@
 """THUMOS14 temporal annotations: 200 validation and 213 test videos, 20 classes and `Ambiguous`.
 
-Where the files tell, `extra` of a video holds what methods that count in original frames need: `segment_frames` and
+If the files state them, `extra` of a video holds numbers for methods that count original frames: `segment_frames` and
 `ambiguous_frames` (first and last frame of actions and of Ambiguous segments), `frame_rate` and `frames` of the video.
 """
 
@@ -14,6 +14,7 @@ from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.files import read_json
 from tsp.io.tables import read_table
+from tsp.names import file_name
 from tsp.types import Segment, Video
 
 CSV_COLUMNS = ["video", "type", "start", "end"]
@@ -21,7 +22,7 @@ FRAME_COLUMNS = ["startFrame", "endFrame"]
 # G-TAD's `thumos14_test_groundtruth.csv`: frame rate and number of frames of the original videos.
 FACT_COLUMNS = ["video-name", "video-duration", "frame-rate", "video-frames"]
 AMBIGUOUS = "Ambiguous"
-# Order of the per-class blocks of a video where it is not alphabetical; ties of the background rule need it.
+# Order of the per-class blocks of a video if it is not alphabetical; it decides ties of the background rule.
 CLASS_ORDER = Path(__file__).parents[3] / "resources" / "thumos14_class_order.json"
 
 
@@ -29,7 +30,8 @@ def read(paths: list[Path]) -> list[Video]:
     """Read `val_Annotation.csv` / `test_Annotation.csv` (video, type, start, end) or a `database` JSON.
 
     Args:
-        paths: one or more files, gzip accepted; also G-TAD's `thumos14_test_groundtruth.csv`, for its facts alone.
+        paths: one or more files, gzip accepted; of G-TAD's `thumos14_test_groundtruth.csv`, only durations and frame
+            rates are read.
 
     Returns:
         Videos in name order without their `Ambiguous` segments; subset from the name (`validation`, `test`).
@@ -44,7 +46,7 @@ def read(paths: list[Path]) -> list[Video]:
             continue
         for video in _read_json(path) if Path(path).name.removesuffix(".gz").endswith(".json") else _read_csv(path):
             if video.name in videos:
-                raise TspError(f"{path}: video {video.name!r} is in another file too")
+                raise TspError(f"{path}: video {video.name!r} is also in another file")
             videos[video.name] = video
     for found in facts.values():
         for name, (seconds, extra) in found.items():
@@ -55,7 +57,7 @@ def read(paths: list[Path]) -> list[Video]:
 
 
 def _read_facts(path: Path) -> dict[str, tuple[float, dict[str, Any]]] | None:
-    """Seconds, `frame_rate` and `frames` by video; None where the file is no such table."""
+    """Seconds, `frame_rate` and `frames` by video; None if the file is another table."""
     if ".json" in Path(path).name:
         return None
     table = read_table(path, [])
@@ -75,7 +77,7 @@ def _read_json(path: Path) -> list[Video]:
     return [
         Video(
             name=v.name,
-            filename=f"{v.name}.mp4",
+            filename=file_name(v.name),
             subset=_subset(v.name),
             duration_s=v.duration_s,
             segments=tuple(s for s in v.segments if s.label != AMBIGUOUS),
@@ -96,7 +98,7 @@ def _video(name: str, rows: pd.DataFrame, order: dict[str, list[str]]) -> Video:
         for start, end, label in rows.loc[~ambiguous, ["start", "end", "type"]].to_numpy().tolist()
     )
     kind = {"subset": _subset(name), "duration_s": None, "extra": _frames(rows, ambiguous)}
-    return Video(name=name, filename=f"{name}.mp4", segments=segments, **kind)  # type: ignore[arg-type]
+    return Video(name=name, filename=file_name(name), segments=segments, **kind)  # type: ignore[arg-type]
 
 
 def _frames(rows: pd.DataFrame, ambiguous: "pd.Series[bool]") -> dict[str, Any]:
@@ -106,7 +108,7 @@ def _frames(rows: pd.DataFrame, ambiguous: "pd.Series[bool]") -> dict[str, Any]:
     if ambiguous.any():
         found["ambiguous_frames"] = rows.loc[ambiguous, FRAME_COLUMNS].to_numpy().tolist()
     if rows["end"].sum() > 0:
-        # 24, 25 or 30; videos of 29.97 are counted with 30.
+        # 24, 25 or 30; 29.97 counts as 30.
         found["frame_rate"] = float(round(rows["endFrame"].sum() / rows["end"].sum()))
     return found
 

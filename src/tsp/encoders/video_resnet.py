@@ -1,6 +1,6 @@
 """R3D and R(2+1)D: residual networks over clips (Tran et al., CVPR 2018), without classifier.
 
-Axes: B batch, C channels, L clip frames, H W pixels. State-dict names are those of torchvision, of IG-65M's
+Axes: B batch, C channels, L clip frames, H W pixels. State-dict names are those of torchvision, of the IG-65M
 port and of the weights released with the paper: `stem`, `layer1` ... `layer4`.
 """
 
@@ -14,9 +14,9 @@ ConvMaker = type[Conv3DSimple] | type[Conv2Plus1D]
 
 
 class CaffeConv2Plus1D(Conv2Plus1D):
-    """R(2+1)D convolution whose middle width follows from its own channels, not from the block's.
+    """R(2+1)D convolution whose middle width follows from its own channels, not from those of the block.
 
-    The IG-65M weights were made so; torchvision's block shares one width between both convolutions.
+    The IG-65M weights use this rule; the block of torchvision shares one width between both convolutions.
     """
 
     def __init__(self, in_planes: int, out_planes: int, midplanes: int, stride: int = 1, padding: int = 1) -> None:
@@ -28,7 +28,7 @@ class VideoResNet(nn.Module):
     """Stem, four residual stages and the average over time and space.
 
     Args:
-        conv: the stages' convolution: `Conv3DSimple`, `Conv2Plus1D` or `CaffeConv2Plus1D`.
+        conv: convolution of the stages: `Conv3DSimple`, `Conv2Plus1D` or `CaffeConv2Plus1D`.
         blocks: number of basic blocks of each stage; stages 2 to 4 halve time, height and width.
         stem: module from `[B, 3, L, H, W]` to `[B, widths[0], L, H/2, W/2]`.
         widths: output channels of the stages; the last one is `feature_dim`.
@@ -85,7 +85,7 @@ def _stage(conv: ConvMaker, width_in: int, width: int, blocks: int, *, stride: i
 
 
 def _narrow_stem(middle: int, width: int) -> nn.Sequential:
-    """The R(2+1)D stem with free widths (the paper's: 45 and 64)."""
+    """R(2+1)D stem with configurable widths (paper: 45 and 64)."""
     return nn.Sequential(
         nn.Conv3d(3, middle, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
         nn.BatchNorm3d(middle),
@@ -100,7 +100,7 @@ def r2plus1d_34() -> VideoResNet:
     """R(2+1)D-34, the paper's main encoder: 63,491,975 parameters.
 
     Paper: section 4 (encoders). Batch norm has epsilon 1e-3 and momentum 0.9 in PyTorch's sense (running
-    statistics follow almost only the last batch), as in the network whose weights it starts from.
+    statistics depend almost only on the last batch), as in the network that provides its start weights.
     """
     return VideoResNet(CaffeConv2Plus1D, (3, 4, 6, 3), R2Plus1dStem(), bn_eps=1e-3, bn_momentum=0.9)
 

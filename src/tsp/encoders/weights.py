@@ -1,4 +1,4 @@
-"""Weights in and out: safetensors with a JSON of facts beside; released `.pth` files read safely."""
+"""Reading and writing of weights: safetensors with a JSON file of facts; released `.pth` files are read safely."""
 
 import argparse
 import pickle
@@ -22,12 +22,12 @@ PREFIX = "features."
 
 
 def save_encoder(path: str | Path, state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Write weights (of an encoder or of any model) and, beside them, `<stem>.json` with `meta`.
+    """Write weights (of an encoder or of any model) and `<stem>.json` with `meta` next to them.
 
     Args:
         path: the `.safetensors` file; both files are replaced atomically.
-        state: state dict, stored as it is on the CPU.
-        meta: JSON-able facts; `producer` and the file's `sha256` are added.
+        state: state dict, stored unchanged.
+        meta: facts for the JSON file; `producer` and `sha256` of the weights file are added.
     """
     path = Path(path)
     # A copy per entry: safetensors refuses tensors that share memory.
@@ -42,10 +42,10 @@ def load_state(path: str | Path) -> State:
     """Read a state dict on the CPU: `.safetensors`, or a PyTorch checkpoint, whose `model` entry is taken.
 
     Checkpoints are read without running their code; only tensors, plain values and the `argparse.Namespace`
-    that the paper's released files carry are accepted.
+    in the released files of the paper are accepted.
 
     Raises:
-        TspError: missing, damaged, holding other objects, or no state dict inside.
+        TspError: missing, damaged, contains other objects, or contains no state dict.
     """
     path = Path(path)
     if not path.is_file():
@@ -68,13 +68,13 @@ def _state_of(content: Any, path: Path) -> State:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not content or not all(map(torch.is_tensor, content.values())):
-        raise TspError(f"{path}: no state dict inside; expected tensors by name, or such a dict as 'model'")
+        raise TspError(f"{path}: contains no state dict; expected tensors by name, or such a dict as 'model'")
     # Checkpoints saved from a data-parallel wrapper.
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
 
 
 def encoder_state(state: Mapping[str, Tensor]) -> State:
-    """The encoder's part of a state dict: heads dropped, `features.` stripped.
+    """Encoder part of a state dict: heads dropped, `features.` stripped.
 
     Args:
         state: of a pretraining model (`features.*`, `fc*`), of an encoder, or of a Kinetics classifier.
@@ -87,32 +87,32 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str | Pat
     """Load `state` into `model`; names and shapes must agree exactly.
 
     Raises:
-        TspError: naming the first missing, unexpected or misshapen entry.
+        TspError: names the first entry that is missing, unexpected or of another shape.
     """
     own = model.state_dict()
-    faults = [f"{name!r} is missing" for name in own if name not in state]
-    faults += [f"{name!r} is unexpected" for name in state if name not in own]
-    faults += [
+    mismatches = [f"{name!r} is missing" for name in own if name not in state]
+    mismatches += [f"{name!r} is unexpected" for name in state if name not in own]
+    mismatches += [
         f"{name!r} has shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
         for name, tensor in own.items()
         if name in state and state[name].shape != tensor.shape
     ]
-    if faults:
+    if mismatches:
         raise TspError(
-            f"{source}: not weights of {type(model).__name__} with these sizes: {faults[0]}"
-            f" (and {len(faults) - 1} more); is the right encoder configured?"
+            f"{source}: not weights of {type(model).__name__} with these sizes: {mismatches[0]}"
+            f" (and {len(mismatches) - 1} more); is the right encoder configured?"
         )
     model.load_state_dict(state)
 
 
 def build_encoder(factory: str | Callable[[], nn.Module]) -> nn.Module:
-    """Make an encoder with random weights.
+    """Build an encoder with random weights.
 
     Args:
         factory: the function or its dotted path `module:function`.
 
     Raises:
-        TspError: what it returns has no `feature_dim`.
+        TspError: the network has no `feature_dim`.
     """
     model = (resolve(factory) if isinstance(factory, str) else factory)()
     if not isinstance(getattr(model, "feature_dim", None), int):
@@ -121,10 +121,10 @@ def build_encoder(factory: str | Callable[[], nn.Module]) -> nn.Module:
 
 
 def load_encoder(factory: str | Callable[[], nn.Module], path: str | Path) -> nn.Module:
-    """Make an encoder and load its weights, heads ignored.
+    """Build an encoder and load its weights; heads are ignored.
 
     Raises:
-        TspError: the file is unreadable or of another network.
+        TspError: the file is unreadable or belongs to another network.
     """
     model = build_encoder(factory)
     load_strict(model, encoder_state(load_state(path)), path)

@@ -14,6 +14,7 @@ from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.files import read_json
 from tsp.io.predictions import read_predictions
+from tsp.names import ACTIVITYNET, feature_key, possible_keys
 from tsp.types import Segment, Video
 
 Floats = NDArray[np.float64]
@@ -174,10 +175,10 @@ def with_durations(truth: GroundTruth, metadata: str | Path) -> GroundTruth:
     from tsp.io.tables import read_metadata  # late: pandas is slow to import, and no score needs it
 
     table = read_metadata(metadata)
-    stems = table["filename"].str.rsplit(".", n=1).str[0]
-    known = dict(zip(stems, table["video-duration"].astype(float), strict=True))
-    # Standardised files of ActivityNet carry a `v_` that its annotations do not.
-    durations = np.asarray([known.get(name, known.get(f"v_{name}", np.nan)) for name in truth.videos])
+    known = dict(zip(table["filename"].map(feature_key), table["video-duration"].astype(float), strict=True))
+    durations = np.asarray(
+        [next((known[key] for key in possible_keys(name) if key in known), np.nan) for name in truth.videos]
+    )
     absent = np.flatnonzero(np.isnan(durations[truth.video]))
     if len(absent):
         raise TspError(f"{metadata}: no duration of video {truth.videos[int(truth.video[absent[0]])]!r}")
@@ -283,8 +284,8 @@ def numbered(
     if len(table) and unknown.all():
         example = next(name for name, entries in results.items() if entries)
         log.warning(
-            "%s: no prediction is in a counted video (first: %r, ground truth: %r); names carry no 'v_' here",
-            *(path, example, truth.videos[0]),
+            "%s: no prediction is in a counted video (first: %r, ground truth: %r); names carry no %r here",
+            *(path, example, truth.videos[0], ACTIVITYNET),
         )
     elif unknown.any():
         log.warning("%s: %d predictions are in videos that are not counted", path, unknown.sum())

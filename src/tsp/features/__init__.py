@@ -1,1 +1,1 @@
-"""Clip features: extraction, resampling in time."""
+"""Clip features: extraction, import, export, resampling in time."""

@@ -1,4 +1,4 @@
-"""Feature files in the layouts that other projects read (docs/formats/exports.md). One function per layout.
+"""Export of feature files to the layouts of other projects (docs/formats/exports.md), one function per layout.
 
 T features of a video, C channels.
 """
@@ -29,12 +29,12 @@ BMN_LENGTH = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """What turns the index of a feature into seconds."""
+    """Conversion of the index of a feature into seconds."""
 
     stride: int
     """Frames between the starts of consecutive clips."""
     fps: float
-    """Rate of those frames."""
+    """Rate of these frames, in frames per second."""
     clip_length: int
     """Frames of a clip."""
 
@@ -48,21 +48,21 @@ def export(
     timing: Timing | None = None,
     length: int = BMN_LENGTH,
 ) -> None:
-    """Write a feature file in another project's layout.
+    """Write a feature file in the layout of another project.
 
     Args:
         layout: one of `LAYOUTS`.
-        features: feature file, ours or one released with the paper.
+        features: feature file of the pipeline or one released with the paper.
         output: folder to write into.
-        annotations: canonical annotations, for the layouts that bring an annotation file.
-        timing: for files that do not state it (the released ones); stated values win over nothing, never the reverse.
-        length: steps of the layouts with a fixed number of them.
+        annotations: canonical annotations, for layouts with an annotation file.
+        timing: for files without timing attributes (the released ones); it must agree with existing attributes.
+        length: number of steps of layouts with a fixed one.
 
     Raises:
-        TspError: unknown layout, timing neither in the file nor given, or given otherwise than the file says.
+        TspError: unknown layout, timing neither in the file nor given, or different in both.
     """
     if layout not in LAYOUTS:
-        raise TspError(f"export: {layout!r} is no layout; allowed: {', '.join(LAYOUTS)}")
+        raise TspError(f"export: {layout!r} is not a layout; allowed: {', '.join(LAYOUTS)}")
     with FeatureFile(features) as file:
         time = _timing(file, timing)
         output.mkdir(parents=True, exist_ok=True)
@@ -76,20 +76,20 @@ def _timing(file: FeatureFile, given: Timing | None) -> Timing:
     if all(key in stated for key in TIME_ATTRIBUTES):
         found = Timing(stride=int(stated["stride"]), fps=float(stated["fps"]), clip_length=int(stated["clip_length"]))
         if given is not None and given != found:
-            raise TspError(f"{file.path}: states {found}, but {given} is asked for; leave the options away")
+            raise TspError(f"{file.path}: states {found}, but {given} is requested; omit the options")
         return found
     if given is None:
         raise TspError(
-            f"{file.path}: does not say its stride, rate and clip length; give --stride, --fps and --clip-length"
+            f"{file.path}: states no stride, rate and clip length; pass --stride, --fps and --clip-length"
             " (released ActivityNet features: 16, 15, 16; THUMOS14: 1, 15, 16)"
         )
     return given
 
 
 def opentad(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
-    """`<key>.npy` `[T, C]`, `opentad.json` (the numbers its configuration asks for), annotations where given.
+    """`<key>.npy` `[T, C]`, `opentad.json` (numbers for its configuration), and annotations if given.
 
-    Its index to seconds: (i * feature_stride * sample_stride + offset_frames) / fps.
+    Its conversion of index to seconds: (i * feature_stride * sample_stride + offset_frames) / fps.
     """
     _write_arrays(file, output)
     facts = {
@@ -118,9 +118,9 @@ def opentad(file: FeatureFile, output: Path, time: Timing, videos: list[Video], 
 
 
 def actionformer(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
-    """`<key>.npy` `[T, C]` and `actionformer.json`, its data set options.
+    """`<key>.npy` `[T, C]` and `actionformer.json`, its options of the data set.
 
-    Its seconds to index: (t * fps - num_frames / 2) / feat_stride.
+    Its conversion of seconds to index: (t * fps - num_frames / 2) / feat_stride.
     """
     _write_arrays(file, output)
     options = {
@@ -142,21 +142,21 @@ def bmn(file: FeatureFile, output: Path, time: Timing, videos: list[Video], leng
 
 
 def gtad(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
-    """One `features.h5`: `<key>` -> `[length, C]`, resampled linearly in time: the input of the paper's own runs."""
+    """One `features.h5`: `<key>` -> `[length, C]`, resampled linearly in time: the input in the paper."""
     with atomic(output / "features.h5") as temporary, h5py.File(temporary, "w") as target:
         for name in progress(file.names, desc="export", unit="video"):
             target.create_dataset(name, data=_resampled(file, name, length))
 
 
 def bmt(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
-    """`<key>_rgb.npy` `[T, C]` and `<key>_flow.npy`, zeros: BMT adds the two."""
+    """`<key>_rgb.npy` `[T, C]` and `<key>_flow.npy`, zeros: BMT adds both."""
     for name in progress(file.names, desc="export", unit="video"):
         _save(output / f"{name}_rgb.npy", file[name])
         _save(output / f"{name}_flow.npy", np.zeros_like(file[name]))
 
 
 def pkl(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
-    """`<key>.pkl`: the pickled array `[T, C]` that the released extraction writes per video."""
+    """`<key>.pkl`: the pickled array `[T, C]`, as written by the released extraction."""
     for name in progress(file.names, desc="export", unit="video"):
         with atomic(output / f"{name}.pkl") as temporary:
             temporary.write_bytes(pickle.dumps(file[name], protocol=4))

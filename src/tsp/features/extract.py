@@ -1,11 +1,11 @@
-"""Extract clip features: each video decoded once, in order."""
+"""Extraction of clip features; each video is decoded once, in order."""
 
 import hashlib
 import json
 import logging
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tsp.features.feed import feed
 from tsp.io.features import failed_attributes, feature_writer
 from tsp.io.files import atomic, sha256
 from tsp.io.tables import read_manifest
+from tsp.names import feature_key
 from tsp.progress import progress
 from tsp.training.distributed import pick_device
 from tsp.video.clips import extraction_starts, n_sampled, sampled_frames
@@ -54,62 +55,70 @@ def extract_shard(
 
     Args:
         weights: encoder.safetensors of a run (heads are ignored) or a released checkpoint.
-        manifest: the shard's probe manifest; its usable videos are those of the shard.
-        videos: folder of the standardised files; each must have the checksum that the manifest states.
+        manifest: probe manifest of the shard; features are extracted of its usable videos.
+        videos: folder of the standardised files; each must have the checksum in the manifest.
         output: feature file to write (docs/formats/features.md). Its attribute `failed` is a JSON object: file name
             of each video without features -> reason (the first 200); `n_failed` counts them.
         encoder: network and clips.
         stride: frames at the clips' rate between the starts of consecutive clips.
-        config: batch, precision, what happens at the end of a video and with short ones.
-        work: folder for the finished videos of this shard, should it be interrupted.
-        workers: decoding threads beside the one that feeds the network; the features do not depend on it.
-        device: `cpu`, `cuda`...; None: a GPU if there is one.
+        config: batch, precision, treatment of the end of a video and of short videos.
+        work: folder for the features of finished videos, to resume an interrupted shard.
+        workers: decoding threads in addition to the main thread; the features do not depend on it.
+        device: `cpu`, `cuda`...; None: a GPU if available.
 
     Raises:
         TspError: a file is missing or not the one of the manifest, wrong weights, disk full. A damaged video is
-            left out and told in `failed`.
+            skipped and listed in `failed`.
 
     Paper: section 4 (features); tsp.md 9.
     """
     names = _shard(manifest, videos)
     network = load_encoder(encoder.factory, weights).eval().to(pick_device(device))
     facts = _facts(encoder, weights, stride, config)
-    done = {name: work / facts["config_hash"] / f"{_stem(name)}.npz" for name in names}
+    done = {name: work / facts["config_hash"] / f"{feature_key(name)}.npz" for name in names}
     left = [name for name in names if not _is_done(done[name], videos / name)]
     if len(left) < len(names):
-        log.info("%d of %d videos are done already", len(names) - len(left), len(names))
-    failed: dict[str, str] = {}
+        log.info("%d of %d videos are already done", len(names) - len(left), len(names))
     found = extract([videos / name for name in left], network, encoder, stride=stride, config=config, workers=workers)
-    for number, features in progress(found, desc="extract", total=len(left), unit="video"):
-        name = left[number]
-        if isinstance(features, TspError):
-            log.warning("left out: %s", features)
-            failed[name] = str(features)[:150]
-            continue
-        with atomic(done[name]) as temporary:
-            np.savez(temporary, features=features)  # unlike .npy with checksums
+    failed = _save(progress(found, desc="extract", total=len(left), unit="video"), left, done)
     _write(output, facts, done, failed)
-    shutil.rmtree(work, ignore_errors=True)  # with what other weights left
-    log.info("%d videos, %d left out", len(names) - len(failed), len(failed))
+    shutil.rmtree(work, ignore_errors=True)  # including features of other weights
+    log.info("%d videos, %d skipped", len(names) - len(failed), len(failed))
 
 
 def _shard(manifest: Path, videos: Path) -> list[str]:
     table = read_manifest(manifest)
     usable = table[table["status"] == "ok"]
     for name, digest in usable[["filename", "sha256"]].itertuples(index=False, name=None):
-        again = f"delete {manifest} and the same shard's manifest in standardise/ to have it made again"
+        again = f"delete {manifest} and the manifest of the same shard in standardise/ to recreate it"
         if not (videos / name).is_file():
-            raise TspError(f"{videos / name}: no such video, but {manifest} lists it; {again}")
+            raise TspError(f"{videos / name}: listed in {manifest}, but missing; {again}")
         if digest and sha256(videos / name) != digest:
-            raise TspError(f"{videos / name}: not the video that {manifest} lists; delete it; {again}")
+            raise TspError(f"{videos / name}: not the video listed in {manifest}; delete it; {again}")
     return [str(name) for name in usable["filename"]]
+
+
+def _save(
+    found: Iterable[tuple[int, Array | TspError]], names: Sequence[str], files: Mapping[str, Path]
+) -> dict[str, str]:
+    """Write the features of each video to its file; returns file name -> reason of videos without features."""
+    failed: dict[str, str] = {}
+    for number, features in found:
+        name = names[number]
+        if isinstance(features, TspError):
+            log.warning("skipped: %s", features)
+            failed[name] = str(features)[:150]
+            continue
+        with atomic(files[name]) as temporary:
+            np.savez(temporary, features=features)  # unlike .npy, .npz has checksums
+    return failed
 
 
 def _write(output: Path, facts: dict[str, Any], done: dict[str, Path], failed: dict[str, str]) -> None:
     with feature_writer(output, facts | failed_attributes(failed)) as writer:
         for name, path in done.items():
             if name not in failed:
-                writer.write(_stem(name), _finished(path))
+                writer.write(feature_key(name), _finished(path))
 
 
 def _finished(path: Path) -> Array:
@@ -131,19 +140,19 @@ def extract(
     config: ExtractConfig,
     workers: int = 0,
 ) -> Iterator[tuple[int, Array | TspError]]:
-    """Features of videos, in the order in which they are finished.
+    """Features of videos, in order of completion.
 
     Args:
         paths: the videos.
-        network: encoder in eval mode, on the device to use.
-        encoder: its clips.
+        network: encoder in eval mode, on its device.
+        encoder: format of its clips.
         stride: frames at the clips' rate between the starts of consecutive clips.
-        config: batch, precision, what happens at the end of a video and with short ones.
-        workers: decoding threads; 0: none beside this one.
+        config: batch, precision, treatment of the end of a video and of short videos.
+        workers: decoding threads; 0: decode in this thread.
 
     Yields:
-        Number of the video and `[n, C]` float32, n as in `clips.extraction_starts` (one more where the tail is
-        padded), or why it has none.
+        Number of the video and `[n, C]` float32, n as in `clips.extraction_starts` (one more if the tail is padded), or
+        the error of a video without features.
     """
     device = next(network.parameters()).device
     batches: dict[int, list[Tensor]] = {}
@@ -159,7 +168,7 @@ def extract(
 def _clips(
     path: Path, encoder: EncoderConfig, stride: int, config: ExtractConfig, device: torch.device
 ) -> Iterator[Tensor]:
-    """Batches `[B, 3, L, h, w]` of one video, the padded clip by itself."""
+    """Batches `[B, 3, L, h, w]` of one video; the padded clip is a batch of its own."""
     whole = 0
     for batch in stream_clips(
         path,
@@ -186,14 +195,14 @@ def _clips(
 
 
 def padded_start(n_frames: int, fps: float, stride: int, encoder: EncoderConfig, config: ExtractConfig) -> int | None:
-    """Where the clip with repeated frames starts, among the frames at the clips' rate; None: there is none.
+    """Start of the padded clip, as a position among the frames at the clips' rate; None: no clip is padded.
 
     Args:
         n_frames: frames of the video.
         fps: its rate.
         stride: frames at the clips' rate between the starts of consecutive clips.
         encoder: length and rate of a clip.
-        config: the policies `tail` and `short`.
+        config: options `tail` and `short`.
     """
     sampled = n_sampled(n_frames, fps, encoder.fps)
     whole = len(extraction_starts(n_frames, fps, stride, encoder.clip_length, encoder.fps))
@@ -212,7 +221,7 @@ def _forward(network: nn.Module, clips: Tensor, config: ExtractConfig) -> Tensor
 
 
 def _is_done(finished: Path, video: Path) -> bool:
-    """Whether the features are there and not older than the video."""
+    """Whether the features exist and are not older than the video."""
     return finished.is_file() and finished.stat().st_mtime_ns >= video.stat().st_mtime_ns
 
 
@@ -232,7 +241,3 @@ def _facts(encoder: EncoderConfig, weights: Path, stride: int, config: ExtractCo
         "config_hash": hashlib.sha256(whole.encode()).hexdigest()[:16],
         "time": TIME,
     }
-
-
-def _stem(filename: str) -> str:
-    return filename.rsplit(".", 1)[0]

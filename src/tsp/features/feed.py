@@ -1,4 +1,4 @@
-"""Clips of many videos, decoded by several threads while the network works."""
+"""Decoding of many videos in threads while the network computes."""
 
 import queue
 import threading
@@ -9,27 +9,27 @@ from torch import Tensor
 
 from tsp.errors import TspError
 
-# A batch of a video, the end of a video, or why it could not be read.
+# A batch of a video; None at its end; the error of an unreadable video.
 Event = tuple[int, Tensor | TspError | None]
-# Batches waiting per thread; at 32 clips of 112 x 112 pixels each takes 77 MB.
+# Queued batches per thread; one of 32 clips of 112 x 112 pixels takes 77 MB.
 AHEAD = 2
 POLL_S = 0.1
 
 
 def feed(paths: Sequence[Path], clips: Callable[[Path], Iterator[Tensor]], workers: int) -> Iterator[Event]:
-    """Batches of every video: in order within a video, videos interleaved.
+    """Batches of all videos: in order within a video, videos interleaved.
 
     Args:
         paths: the videos.
         clips: yields the batches of one video.
-        workers: threads, each with a video of its own (decoding runs outside Python's lock); 0: this thread.
+        workers: threads, each decoding one video (decoding releases the GIL); 0: this thread.
 
     Yields:
-        (number of the video, batch); then (number, None) behind its last batch, or (number, error) where `clips`
-        raised a TspError.
+        (number of the video, batch); then (number, None) after its last batch, or (number, error) if `clips` raised
+        a TspError.
 
     Raises:
-        Exception: whatever else `clips` raises.
+        Exception: any other exception of `clips`.
     """
     if workers < 1:
         for number, path in enumerate(paths):
@@ -50,7 +50,7 @@ def feed(paths: Sequence[Path], clips: Callable[[Path], Iterator[Tensor]], worke
                         return
         except queue.Empty:
             return
-        except Exception as error:  # told to the consumer, which raises it
+        except Exception as error:  # passed to the consumer, which raises it
             _put(events, error, stop)
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(paths)))]
@@ -75,7 +75,7 @@ def _events(number: int, path: Path, clips: Callable[[Path], Iterator[Tensor]]) 
 
 
 def _put(events: "queue.Queue[Event | Exception]", item: Event | Exception, stop: threading.Event) -> bool:
-    """Wait for room, unless nobody listens any more."""
+    """Wait for space in the queue; False if the consumer has stopped."""
     while not stop.is_set():
         try:
             events.put(item, timeout=POLL_S)

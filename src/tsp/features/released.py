@@ -1,4 +1,4 @@
-"""Feature files that others released, brought into the discipline of our own."""
+"""Import of released feature files: validation, and the attributes of files of the pipeline."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from tsp.encoders.weights import build_encoder
 from tsp.errors import TspError
 from tsp.features.extract import TIME
 from tsp.io.features import feature_writer
-from tsp.io.fetch import check_sum, checked_sum, fetch_released
+from tsp.io.fetch import fetch_released, verified_sha256, verify_sha256
 from tsp.io.files import atomic, encoded, sha256_of_list
 from tsp.io.pickles import read_pickled_array
 from tsp.progress import progress
@@ -31,20 +31,20 @@ def fetch_features(
     encoder: EncoderConfig,
     stride: int,
 ) -> None:
-    """Fetch a released feature file, check every entry, and state at its root what the release leaves out.
+    """Fetch a released feature file, validate every entry, and add the attributes that the release omits.
 
     Args:
         output: HDF5 file to write, one `[n, C]` float data set per video.
-        url: address; a download that was cut goes on where it stopped.
-        path: local file instead, or a folder of `<key>.pkl`, one pickled float array `[n, C]` per video.
-        digest: first hex digits of its SHA-256; None: unchecked, with a warning. The sum found is kept as attribute
-            `source_sha256`. That of a folder is over the lines `<sha256>  <name>` of its `.pkl` files sorted by name:
-            `LC_ALL=C; sha256sum -- *.pkl | sha256sum`.
-        encoder: network and clips that the features are of.
+        url: address; an interrupted download is resumed.
+        path: local file instead, or a folder of `<key>.pkl` files with one pickled float array `[n, C]` each.
+        digest: first hex digits of the SHA-256; None: not verified, with a warning. The full SHA-256 is stored as
+            attribute `source_sha256`. That of a folder is computed over the lines `<sha256>  <name>` of its `.pkl`
+            files sorted by name: `LC_ALL=C; sha256sum -- *.pkl | sha256sum`.
+        encoder: network and clips of the features.
         stride: frames at the clips' rate between the starts of consecutive clips.
 
     Raises:
-        TspError: not to be had, another file than expected, or not such features.
+        TspError: not available, another checksum, or not such features.
 
     Paper: released features (stride 16 on ActivityNet, 1 on THUMOS14).
     """
@@ -56,12 +56,12 @@ def fetch_features(
         "clip_length": encoder.clip_length,
         "encoder": encoder.factory,
     }
-    # Kept beside the output until all is well: a second try downloads nothing.
+    # Kept next to the output until it is complete, so that a retry downloads nothing.
     fetched = output.with_name(output.name + ".fetched")
     if path is not None and Path(path).is_dir():
         found = _join_pickles(Path(path), fetched, digest)
     elif fetched.exists():
-        found = checked_sum(fetched, digest, str(url or path))
+        found = verified_sha256(fetched, digest, str(url or path))
     else:
         found = fetch_released(fetched, url=url, path=path, digest=digest)
     try:
@@ -74,23 +74,23 @@ def fetch_features(
 
 
 def _join_pickles(folder: Path, output: Path, digest: str | None) -> str:
-    """Write the `<key>.pkl` of a folder as one feature file without facts; returns the folder's SHA-256."""
-    # As the shell's `*.pkl`: hidden files are what a copy that was cut, or another system, left behind.
+    """Merge the `<key>.pkl` files of a folder into one feature file; returns the SHA-256 of the folder."""
+    # As `*.pkl` in a shell: hidden files are remnants of interrupted copies or of another system.
     files = [path for path in folder.glob("*.pkl") if not path.name.startswith(".")]
-    # In the order of LC_ALL=C; names become keys, which are UTF-8.
+    # In the order of LC_ALL=C; names become keys, which must be UTF-8.
     files.sort(key=lambda path: encoded(path.name, folder))
     if not files:
-        raise TspError(f"{folder}: holds no .pkl file")
+        raise TspError(f"{folder}: contains no .pkl file")
     for path in files:
         if not path.is_file() or not os.access(path, os.R_OK):
-            raise TspError(f"{path}: is no file that can be read (a folder, or a broken link?)")
+            raise TspError(f"{path}: not a readable file (a folder, or a broken link?)")
     found = sha256_of_list(files)
-    check_sum(found, digest, str(folder))
+    verify_sha256(found, digest, str(folder))
     with feature_writer(output, {}) as writer:
         for path in progress(files, desc="pickles", unit="video"):
             with np.errstate(over="ignore"):
                 array = read_pickled_array(path).astype(np.float32)
-            # The writer's own message would name the output.
+            # The message of the writer would name the output instead.
             if not np.isfinite(array).all():
                 raise TspError(f"{path}: features are not finite")
             writer.write(path.stem, array)
@@ -107,7 +107,7 @@ def _state(file_path: Path, facts: dict[str, Any], feature_dim: int, source: str
                 if not np.issubdtype(entry.dtype, np.floating):
                     raise TspError(f"{source}: entry {name!r} holds {entry.dtype}, expected floats")
             if not len(file):
-                raise TspError(f"{source}: holds no video")
+                raise TspError(f"{source}: contains no video")
             log.info("%d videos", len(file))
             file.attrs.update(facts)
     except OSError as error:

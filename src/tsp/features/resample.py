@@ -1,4 +1,4 @@
-"""Features at another number of time steps: linear interpolation along time only."""
+"""Resampling of features to another number of time steps by linear interpolation along time."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,20 +7,20 @@ Array = NDArray[np.float32]
 
 
 def resample_time(features: Array, length: int, *, every: int = 1, align_corners: bool = False) -> Array:
-    """Interpolate `[N, C]` linearly to `[length, C]`, of which every `every`-th is made; channels are never mixed.
+    """Interpolate `[N, C]` linearly along time to `[length, C]` and return every `every`-th row.
 
     Args:
         features: `[N, C]`, N at least 1.
         length: T'.
-        every: distance of the outputs wanted: 0, every, 2 every, ...
-        align_corners: put the first and last output on the first and last input, instead of half-pixel centres
-            with the edges held.
+        every: distance of the outputs returned: 0, every, 2 every, ...
+        align_corners: align the first and last output with the first and last input, instead of half-pixel centres
+            with clamped edges.
 
     Returns:
         `[ceil(length / every), C]` float32: at output i the point p = max(0, (i + 0.5) N / T' - 0.5).
 
-    Paper: section 4 (downstream input); the author's answers name linear interpolation over time. Whether corners
-        are aligned is not stated; PyTorch's default is not.
+    Paper: section 4 (downstream input); answers of the author name linear interpolation over time. Whether corners
+        are aligned is not stated; the default of PyTorch is not to align them.
     """
     n = len(features)
     i = np.arange(0, length, every, dtype=np.float64)

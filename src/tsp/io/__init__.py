@@ -1,1 +1,1 @@
-"""File formats: every file of the pipeline is read, written and checked here."""
+"""Reading, writing and validation of all file formats of the pipeline."""

@@ -1,21 +1,22 @@
-"""The canonical annotation file: ActivityNet's JSON, one entry per video, any data set."""
+"""The canonical annotation file of any data set: the JSON of ActivityNet, one entry per video."""
 
 from pathlib import Path
 from typing import Any
 
 from tsp.errors import TspError
 from tsp.io.files import read_json, write_json
+from tsp.names import file_name
 from tsp.types import Segment, Video
 
 KNOWN = {"subset", "duration", "filename", "source", "annotations"}
 
 
 def write_annotations(path: str | Path, videos: list[Video], *, version: str = "tsp canonical 1") -> None:
-    """Write videos in list order; official evaluators read the file as ground truth."""
+    """Write videos in list order; official evaluation code can read the file as ground truth."""
     database: dict[str, Any] = {}
     for video in videos:
         if video.name in database:
-            raise TspError(f"{path}: video {video.name!r} is annotated twice")
+            raise TspError(f"{path}: video {video.name!r} occurs twice")
         database[video.name] = {
             "subset": video.subset,
             "duration": video.duration_s,
@@ -31,7 +32,7 @@ def read_annotations(path: str | Path) -> list[Video]:
     """Read the canonical file (or any ActivityNet-style JSON) in file order.
 
     Raises:
-        TspError: no `database`, or an entry that is none; the message names the video.
+        TspError: no `database`, or an invalid entry; the message names the video.
     """
     document = read_json(path)
     database = document.get("database") if isinstance(document, dict) else None
@@ -49,7 +50,7 @@ def _video(name: str, entry: Any, where: str) -> Video:
         duration = entry.get("duration")
         return Video(
             name=name,
-            filename=str(entry.get("filename", f"{name}.mp4")),
+            filename=str(entry.get("filename", file_name(name))),
             subset=str(entry["subset"]),
             duration_s=None if duration is None else float(duration),
             segments=segments,

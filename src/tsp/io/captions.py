@@ -1,4 +1,4 @@
-"""ActivityNet Captions: references and submissions, checked entry by entry."""
+"""ActivityNet Captions: references and submissions, with every entry validated."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from tsp.io.files import read_json, write_json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionedEvent:
-    """A stretch of a video and what happens in it.
+    """An interval of a video with its description.
 
     Args:
         start_s: first second.
-        end_s: last second; before `start_s` in a few official annotations, kept as found.
+        end_s: last second; before `start_s` in a few official annotations, kept as published.
         sentence: free text.
-        score: of the proposal; None in references and where none is stated.
+        score: of the proposal; None in references and if not stated.
     """
 
     start_s: float
@@ -34,7 +34,7 @@ def read_references(path: str | Path) -> Captions:
     """Read `{video: {"duration", "timestamps": [[s, e], ...], "sentences": [...]}}` (gzip accepted).
 
     Raises:
-        TspError: naming file, video and entry of the first fault.
+        TspError: naming file, video and entry of the first error.
     """
     document = _document(path)
     if not document:
@@ -47,17 +47,17 @@ def read_captions(path: str | Path, *, most: int | None = None) -> Captions:
 
     Args:
         path: the file.
-        most: only the first ones of each video.
+        most: number of captions per video, the first ones; None: all.
 
     Raises:
-        TspError: naming file, video and entry of the first fault.
+        TspError: naming file, video and entry of the first error.
     """
     results = _document(path).get("results")
     if not isinstance(results, dict):
         raise TspError(f"{path}: no 'results' object; expected an ActivityNet Captions submission")
     for video, entries in results.items():
         if not isinstance(entries, list):
-            raise TspError(f"{path}: results[{video!r}] is no list")
+            raise TspError(f"{path}: results[{video!r}] is not a list")
     return {
         video: [_caption(e, f"{path}: results[{video!r}][{n}]") for n, e in enumerate(entries)][:most]
         for video, entries in results.items()
@@ -67,13 +67,13 @@ def read_captions(path: str | Path, *, most: int | None = None) -> Captions:
 def write_captions(
     path: str | Path, results: Mapping[str, Sequence[CaptionedEvent]], *, version: str, external_data: Any = None
 ) -> None:
-    """Write a submission, full precision, video names with `v_` as in the references.
+    """Write a submission, full precision, videos by key as in the references.
 
     Args:
         path: the JSON.
         results: video -> captions, best proposals first.
         version: free text: the method.
-        external_data: what the official format asks for outside data; provenance goes here too.
+        external_data: statement on external data in the official format; also holds the provenance.
 
     Raises:
         TspError: a time that is not finite.
@@ -118,7 +118,7 @@ def _caption(entry: Any, where: str) -> CaptionedEvent:
     if not isinstance(entry, dict) or "timestamp" not in entry or "sentence" not in entry:
         raise TspError(f"{where}: expected an object with timestamp [start, end] and sentence")
     score = entry.get("proposal_score")
-    # Released code wrote the score as a list of one.
+    # The released code wrote the score as a list of one number.
     score = score[0] if isinstance(score, list) and len(score) == 1 else score
     return _event(entry["timestamp"], entry["sentence"], score, where)
 

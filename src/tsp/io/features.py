@@ -1,4 +1,4 @@
-"""Feature files: HDF5, one data set `[n, C]` float32 per video at the root, facts as attributes."""
+"""Feature files: HDF5, one data set `[n, C]` float32 per video at the root, properties as attributes."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ import numpy as np
 from tsp.errors import TspError
 from tsp.io.files import atomic
 
-# Without these a feature has no time: a file of ours always states them.
+# The time of a feature follows from these; files written by the pipeline always have them.
 TIME_ATTRIBUTES = ("stride", "fps", "clip_length")
 
 
 class FeatureWriter:
-    """Write features video by video; made by `feature_writer`."""
+    """Writes features video by video; created by `feature_writer`."""
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
@@ -26,31 +26,31 @@ class FeatureWriter:
         """Add one video.
 
         Args:
-            name: stem of the video's file name.
+            name: key of the video (`names.feature_key`).
             array: `[n, C]` float32, one row per clip (or `[C]` for a global video feature).
 
         Raises:
-            TspError: not finite, or already there.
+            TspError: not finite, or the key exists already.
         """
-        # Converted first: a number that float32 cannot hold becomes infinite.
+        # Converted before the check: a number beyond float32 becomes infinite.
         with np.errstate(over="ignore"):
             data = np.ascontiguousarray(array, dtype=np.float32)
         if not np.isfinite(data).all():
             raise TspError(f"{self._file.filename}: features of {name!r} are not finite")
         if name in self._file:
-            raise TspError(f"{self._file.filename}: {name!r} is there twice")
-        # HDF5 cannot chunk an empty array, and level 9 gains little on floats for ten times the time.
+            raise TspError(f"{self._file.filename}: {name!r} occurs twice")
+        # HDF5 cannot chunk an empty array; level 9 takes ten times as long and saves little on floats.
         filters = {"compression": "gzip", "compression_opts": 1} if data.size else {}
         self._file.create_dataset(name, data=data, **filters)
 
 
 @contextmanager
 def feature_writer(path: str | Path, attributes: Mapping[str, Any]) -> Iterator[FeatureWriter]:
-    """Open a new feature file, in place only when the block ends well.
+    """Open a new feature file that replaces `path` only if the block succeeds.
 
     Args:
         path: the file.
-        attributes: facts for the root: stride (frames at `fps`), fps, clip_length, encoder, weights_sha256...
+        attributes: of the root: stride (frames at `fps`), fps, clip_length, encoder, weights_sha256...
     """
     with atomic(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
         for key, value in attributes.items():
@@ -59,10 +59,10 @@ def feature_writer(path: str | Path, attributes: Mapping[str, Any]) -> Iterator[
 
 
 class FeatureFile(Mapping[str, np.ndarray]):
-    """A feature file read as a mapping from video stem to float32 `[n, C]`.
+    """A feature file, read as a mapping from the key of a video to float32 `[n, C]`.
 
     Raises:
-        TspError: the file is missing or is no HDF5 file.
+        TspError: the file is missing or not an HDF5 file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -74,12 +74,12 @@ class FeatureFile(Mapping[str, np.ndarray]):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Facts stated at the root; empty for the files released with the paper."""
+        """Attributes of the root; empty for the files released with the paper."""
         return {k: v.item() if isinstance(v, np.generic) else v for k, v in self._file.attrs.items()}
 
     @property
     def names(self) -> list[str]:
-        """Stems of the videos in file order."""
+        """Keys of the videos in file order."""
         return list(self._file)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -88,7 +88,7 @@ class FeatureFile(Mapping[str, np.ndarray]):
         try:
             return np.asarray(self._file[name][()], dtype=np.float32)
         except OSError as error:
-            raise TspError(f"{self.path}: features of {name!r} are damaged ({error}); make the file again") from error
+            raise TspError(f"{self.path}: features of {name!r} are damaged ({error}); recreate the file") from error
 
     def __contains__(self, name: object) -> bool:
         return name in self._file
@@ -110,14 +110,8 @@ class FeatureFile(Mapping[str, np.ndarray]):
         self.close()
 
 
-def read_features(path: str | Path, name: str) -> np.ndarray:
-    """Features `[n, C]` of one video."""
-    with FeatureFile(path) as file:
-        return file[name]
-
-
 def merge_features(paths: list[Path], output: str | Path) -> None:
-    """Join the shards of one subset, in the order given; their attributes must agree, their failures are joined.
+    """Merge the shards of one subset in the given order; attributes must agree, lists of failures are merged.
 
     Raises:
         TspError: shards with different stride, rate, clip length, encoder, weights or settings.
@@ -147,6 +141,6 @@ def failed_attributes(failed: Mapping[str, str], n_failed: int | None = None) ->
 
 
 def _failures(shards: list[dict[str, Any]]) -> dict[str, Any]:
-    told = [shard for shard in shards if "failed" in shard]
-    failed = {name: reason for shard in told for name, reason in json.loads(shard["failed"]).items()}
-    return failed_attributes(failed, sum(shard["n_failed"] for shard in told)) if told else {}
+    stated = [shard for shard in shards if "failed" in shard]
+    failed = {name: reason for shard in stated for name, reason in json.loads(shard["failed"]).items()}
+    return failed_attributes(failed, sum(shard["n_failed"] for shard in stated)) if stated else {}

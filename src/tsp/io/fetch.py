@@ -1,4 +1,4 @@
-"""Released files from their address, checked by their sum."""
+"""Download of released files, verified by their checksum."""
 
 import logging
 import shutil
@@ -14,19 +14,19 @@ ATTEMPTS = 5
 
 
 def fetch_released(output: Path, *, url: str | None, path: str | None, digest: str | None) -> str:
-    """Bring a released file to `output` and check it.
+    """Fetch a released file and verify its checksum.
 
     Args:
-        output: where to put it.
-        url: address to fetch it from, continued where an earlier try stopped.
-        path: local file instead.
-        digest: first hex digits of its SHA-256; None: unchecked, with a warning.
+        output: file to write.
+        url: address; an interrupted download is resumed.
+        path: local file to copy instead.
+        digest: first hex digits of the SHA-256; None: not verified, with a warning.
 
     Returns:
         Its SHA-256.
 
     Raises:
-        TspError: not to be had, or another file than expected.
+        TspError: not available, or another checksum.
     """
     if path is not None:
         if not Path(path).is_file():
@@ -41,31 +41,31 @@ def fetch_released(output: Path, *, url: str | None, path: str | None, digest: s
             with_retries(
                 lambda: fetch_file(address, output, timeout_s=TIMEOUT_S),
                 ATTEMPTS,
-                lambda error, pause: log.info("%s: %s; trying again in %.0f s", url, error, pause),
+                lambda error, pause: log.info("%s: %s; retrying in %.0f s", url, error, pause),
             )
         except FetchError as error:
-            raise TspError(f"{url}: {error}; fetch it by hand and state `path` instead of `url`") from error
-    return checked_sum(output, digest, str(url or path))
+            raise TspError(f"{url}: {error}; download it manually and set `path` instead of `url`") from error
+    return verified_sha256(output, digest, str(url or path))
 
 
-def checked_sum(path: Path, digest: str | None, source: str) -> str:
-    """SHA-256 of a file that came from `source`; it is deleted where it is another one than stated."""
+def verified_sha256(path: Path, digest: str | None, source: str) -> str:
+    """SHA-256 of a file from `source`; the file is deleted if it does not match `digest`."""
     found = sha256(path)
     try:
-        check_sum(found, digest, source)
+        verify_sha256(found, digest, source)
     except TspError:
         path.unlink()
         raise
     return found
 
 
-def check_sum(found: str, digest: str | None, source: str) -> None:
-    """Compare the SHA-256 of what was released with the first hex digits stated; None: a warning.
+def verify_sha256(found: str, digest: str | None, source: str) -> None:
+    """Compare a SHA-256 with the first hex digits expected; None: warn only.
 
     Raises:
-        TspError: it is another one.
+        TspError: it differs.
     """
     if digest is None:
-        log.warning("%s: no sha256 stated, so it is not checked; found %s", source, found)
+        log.warning("%s: no sha256 configured, not verified; found %s", source, found)
     elif not found.startswith(digest.lower()):
-        raise TspError(f"{source}: SHA-256 starts with {found[:8]}, expected {digest}; the file is not the right one")
+        raise TspError(f"{source}: SHA-256 starts with {found[:8]}, expected {digest}; this is another file")

@@ -1,4 +1,4 @@
-"""Atomic writing, JSON, checksums: what every format shares."""
+"""Atomic writing, text, JSON and SHA-256, shared by all formats."""
 
 import errno
 import gzip
@@ -19,9 +19,9 @@ MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.E
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, renamed to it when the block ends well.
+    """Yield a temporary path next to `path` that is renamed to it if the block succeeds.
 
-    A killed process or a full disk leaves the old file (or none), never half of a new one.
+    A killed process or a full disk leaves the old file (or none), never a partial one.
 
     Raises:
         TspError: the folder cannot be written or the disk is full.
@@ -30,7 +30,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays, since writers such as pandas and ffmpeg choose the format by it.
+        # The suffix is kept because pandas, ffmpeg and other writers choose the format by it.
         handle, name = tempfile.mkstemp(prefix=f".{path.stem[:80]}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -43,7 +43,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         if not is_machine_fault(error):
             raise
         raise TspError(
-            f"{path}: cannot be written ({error.strerror or error}); free space or mend the rights"
+            f"{path}: cannot be written ({error.strerror or error}); free space or fix the permissions"
         ) from error
     finally:
         if temporary is not None:
@@ -51,8 +51,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def is_machine_fault(error: OSError) -> bool:
-    """Whether an OSError is about the disk or its rights, not about one file."""
-    # HDF5 hides the number in its message.
+    """Whether an OSError concerns the disk or its permissions, not one file."""
+    # HDF5 states the number only in its message.
     return error.errno in MACHINE_FAULTS or os.strerror(errno.ENOSPC) in str(error)
 
 
@@ -63,7 +63,7 @@ def _umask() -> int:
 
 
 def read_text(path: str | Path) -> str:
-    """Read a UTF-8 text file, unpacking it when its name ends in `.gz`.
+    """Read a UTF-8 text file, decompressed if its name ends in `.gz`.
 
     Raises:
         TspError: the file is missing, unreadable, not gzip or not UTF-8.
@@ -80,7 +80,7 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file (gzip accepted).
 
     Raises:
-        TspError: missing, unreadable, or not JSON; the message holds line and column.
+        TspError: missing, unreadable, or not JSON; the message states line and column.
     """
     text = read_text(path)
     try:
@@ -90,7 +90,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_json(path: str | Path, data: Any, *, indent: int | None = 1) -> None:
-    """Write `data` as UTF-8 JSON, atomically; NaN is refused because JSON has none."""
+    """Write `data` as UTF-8 JSON, atomically; NaN is rejected because JSON has none."""
     text = json.dumps(data, ensure_ascii=False, indent=indent, allow_nan=False) + "\n"
     content = encoded(text, path)
     with atomic(path) as temporary:
@@ -98,7 +98,7 @@ def write_json(path: str | Path, data: Any, *, indent: int | None = 1) -> None:
 
 
 def encoded(text: str, path: str | Path) -> bytes:
-    """UTF-8 of what is to be written to `path`.
+    """Encode text for `path` as UTF-8.
 
     Raises:
         TspError: a lone surrogate, which JSON may carry and UTF-8 may not.
@@ -107,7 +107,7 @@ def encoded(text: str, path: str | Path) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         around = text[max(0, error.start - 30) : error.end + 10]
-        raise TspError(f"{path}: half a Unicode character in {around!r}; mend the text it comes from") from error
+        raise TspError(f"{path}: lone Unicode surrogate in {around!r}; fix the source of this text") from error
 
 
 def sha256(path: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""Plain HTTP(S) files: resumable, with a reason for every failure."""
+"""Download of plain HTTP(S) files: resumable, with a reason for every failure."""
 
 import time
 import urllib.error
@@ -14,11 +14,11 @@ PART = ".part"
 BLOCK = 1 << 18
 USER_AGENT = "tsp-reproduction"
 GONE = {404, 410}
-PASSING = {408, 425, 429, 500, 502, 503, 504}
+TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
 
 
 class FetchError(Exception):
-    """Why a fetch failed: `status` of the manifest, reason, and seconds that the server asks to wait."""
+    """A failed download: `status` of the manifest, reason, and the wait in seconds that the server requests."""
 
     def __init__(self, status: str, reason: str, wait_s: float | None = None) -> None:
         super().__init__(reason)
@@ -26,20 +26,20 @@ class FetchError(Exception):
 
 
 def fetch_file(url: str, target: Path, *, timeout_s: float, bytes_per_s: float | None = None) -> Path:
-    """Fetch a plain file, continued where an earlier try stopped.
+    """Download a plain file; an interrupted download is resumed.
 
     Args:
         url: http(s) address.
-        target: file to write; an unfinished one lies beside it with `.part` behind its name.
-        timeout_s: seconds without a byte before the try fails.
-        bytes_per_s: limit; None: none.
+        target: file to write; an unfinished download is kept next to it as `<name>.part`.
+        timeout_s: seconds without data before the attempt fails.
+        bytes_per_s: limit; None: unlimited.
 
     Returns:
         `target`.
 
     Raises:
-        FetchError: why not; `transient` may be tried again.
-        OSError: a fault of the machine.
+        FetchError: with status and reason; `transient` may be retried.
+        OSError: an error of the machine.
     """
     part = target.with_name(target.name + PART)
     have = part.stat().st_size if part.exists() else 0
@@ -50,10 +50,10 @@ def fetch_file(url: str, target: Path, *, timeout_s: float, bytes_per_s: float |
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             expected = _receive(answer, part, have, bytes_per_s)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # the part does not belong to this file, or is all of it
+        if error.code == 416:  # the part belongs to another file, or is complete
             part.unlink(missing_ok=True)
             raise FetchError("transient", "the server refused to continue; starting over", 0.0) from error
-        raise _http_fault(error) from error
+        raise _http_error(error) from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise FetchError("transient", f"connection failed: {getattr(error, 'reason', error)}") from error
     size = part.stat().st_size
@@ -66,8 +66,8 @@ def fetch_file(url: str, target: Path, *, timeout_s: float, bytes_per_s: float |
 
 
 def _receive(answer: Any, part: Path, have: int, limit: float | None) -> int | None:
-    """Write the body behind what is there; returns the file's full size where the server states it."""
-    # A server that states no type is asked no further; the library would take it for text/plain.
+    """Append the body to `part`; returns the full size of the file if the server states it."""
+    # Without a Content-Type any content is accepted; the library would assume text/plain.
     kind = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
     if kind.startswith("text/"):
         raise FetchError("blocked", f"the server sent {kind} instead of a video")
@@ -84,27 +84,27 @@ def _receive(answer: Any, part: Path, have: int, limit: float | None) -> int | N
 
 
 def _quoted(url: str) -> str:
-    # Spaces, quotes and letters beyond ASCII are legal in file names but not in addresses.
+    # Spaces, quotes and non-ASCII letters are valid in file names but not in addresses.
     return urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
 
 
-def _http_fault(error: urllib.error.HTTPError) -> FetchError:
+def _http_error(error: urllib.error.HTTPError) -> FetchError:
     text = f"HTTP {error.code} {error.reason}"
     if error.code in GONE:
         return FetchError("gone", text)
-    if error.code in PASSING:
+    if error.code in TEMPORARY:
         wait = error.headers.get("Retry-After", "")
         return FetchError("transient", text, float(wait) if wait.isdigit() else None)
     return FetchError("private" if error.code in (401, 403) else "blocked", text)
 
 
-def with_retries(attempt: Callable[[], T], attempts: int, told: Callable[[FetchError, float], None]) -> T:
-    """Call `attempt` until it succeeds, again after a pause where the failure may pass.
+def with_retries(attempt: Callable[[], T], attempts: int, report: Callable[[FetchError, float], None]) -> T:
+    """Call `attempt` until it succeeds; temporary failures are retried after a pause.
 
     Args:
         attempt: raises `FetchError`.
-        attempts: tries in all.
-        told: called with the error and the pause in seconds before each further try.
+        attempts: total number of attempts.
+        report: called with the error and the pause in seconds before each retry.
     """
     for number in range(1, attempts + 1):
         try:
@@ -113,6 +113,6 @@ def with_retries(attempt: Callable[[], T], attempts: int, told: Callable[[FetchE
             if error.status != "transient" or number == attempts:
                 raise
             pause = min(error.wait_s if error.wait_s is not None else 2.0 ** (number - 1), 60.0)
-            told(error, pause)
+            report(error, pause)
             time.sleep(pause)
     raise AssertionError("attempts must be at least 1")

@@ -1,7 +1,7 @@
-"""Arrays that others pickled, read without running what a pickle asks for.
+"""Safe reading of pickled arrays from untrusted files.
 
-A pickle is a program: it names functions and calls them. Here each name that a pickled array needs stands for a record
-of the call, every other name is refused, and the array is made of the records.
+A pickle is a program that names functions and calls them. Here each name that a pickled array needs resolves to a
+record of the call, every other name is rejected, and the array is built from the records.
 """
 
 import io
@@ -15,12 +15,12 @@ import numpy as np
 
 from tsp.errors import TspError
 
-# Exact pairs: a dotted name, which leads from one object to another, is none of them.
+# Compared as exact pairs: a dotted name, which reaches attributes of other objects, matches none.
 NAMES = {
     *(("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")),
     *(("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")),  # protocol 5
     *(("numpy", "ndarray"), ("numpy", "dtype")),
-    *(("_codecs", "encode"), ("__builtin__", "bytes")),  # bytes below protocol 3, and none of them
+    *(("_codecs", "encode"), ("__builtin__", "bytes")),  # bytes below protocol 3, and empty bytes
 }
 INSTRUCTIONS = {
     *("PROTO", "FRAME", "STOP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
@@ -28,19 +28,19 @@ INSTRUCTIONS = {
     *("NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2"),
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
-# An array takes some 70 instructions. A place in the memo is memory for all places before it.
+# An array takes about 70 instructions. A memo index allocates memory for all indices below it.
 MOST_INSTRUCTIONS = 200
 MOST_BYTES = 1 << 32
 
 
 def read_pickled_array(path: str | Path) -> np.ndarray[Any, Any]:
-    """Read a file that holds one pickled array of floats, whoever wrote it.
+    """Read a file with one pickled array of floats.
 
     Args:
         path: the file, of any pickle protocol and any numpy.
 
     Returns:
-        float16, float32 or float64 of the shape pickled, in this machine's byte order, C-contiguous, perhaps read-only.
+        float16, float32 or float64 array, in native byte order, C-contiguous, possibly read-only.
 
     Raises:
         TspError: missing, damaged, or a pickle of anything else.
@@ -55,15 +55,15 @@ def read_pickled_array(path: str | Path) -> np.ndarray[Any, Any]:
     try:
         _check_instructions(raw)
         return _array(_Reader(io.BytesIO(raw)).load())
-    except Exception as error:  # what bad bytes raise has no end: ValueError, KeyError, MemoryError, ...
+    except Exception as error:  # invalid bytes can raise anything: ValueError, KeyError, MemoryError, ...
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise TspError(f"{path}: {reason}; a file of features asks for nothing but one array of floats") from error
+        raise TspError(f"{path}: {reason}; expected a pickle of one array of floats") from error
 
 
 class _Record:
-    """A name that a pickle asks for, then its call and what it is to be filled with: kept, never done."""
+    """A name in a pickle, with the arguments of its call and its state: recorded, never executed."""
 
-    # No `__dict__`, and a `__setstate__`: a pickle can set no attribute otherwise.
+    # No `__dict__`, and a `__setstate__`: otherwise a pickle could set attributes.
     __slots__ = __match_args__ = ("name", "arguments", "state")
 
     def __init__(self, name: str, arguments: tuple[object, ...] | None = None) -> None:
@@ -72,7 +72,7 @@ class _Record:
 
     def __call__(self, *arguments: object) -> "_Record":
         if self.arguments is not None:
-            raise pickle.UnpicklingError("calls what is no function")
+            raise pickle.UnpicklingError("calls an object that is not a function")
         return _Record(self.name, arguments)
 
     def __setstate__(self, state: object) -> None:
@@ -82,12 +82,12 @@ class _Record:
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> _Record:
         if (module, name) not in NAMES:
-            raise pickle.UnpicklingError(f"asks for {f'{module}.{name}'[:80]!r}")
+            raise pickle.UnpicklingError(f"refers to {f'{module}.{name}'[:80]!r}")
         return _Record(name)
 
 
 def _check_instructions(raw: bytes) -> None:
-    """Refuse, before anything is done, what no array needs: lengths beyond the file are noticed here too."""
+    """Reject instructions that no array needs, and lengths beyond the file, before anything is executed."""
     end = 0
     for count, (instruction, argument, position) in enumerate(pickletools.genops(raw)):
         if instruction.name not in INSTRUCTIONS:

@@ -1,5 +1,5 @@
 """Submissions: ActivityNet's JSON `{"version", "results": {video: [{label, score, segment}]}, "external_data"}`, and
-THUMOS14's text, a detection a line.
+the text format of THUMOS14, one detection per line.
 """
 
 import math
@@ -10,7 +10,7 @@ from tsp.errors import TspError
 from tsp.io.files import atomic, read_json, read_text, write_json
 
 Predictions = dict[str, list[dict[str, Any]]]
-# UCF101's ids, from 1, of the classes of THUMOS14's detection task.
+# Ids in UCF101, from 1, of the classes of the THUMOS14 detection task.
 THUMOS14_CLASSES = {
     7: "BaseballPitch", 9: "BasketballDunk", 12: "Billiards", 21: "CleanAndJerk", 22: "CliffDiving",
     23: "CricketBowling", 24: "CricketShot", 26: "Diving", 31: "FrisbeeCatch", 33: "GolfSwing", 36: "HammerThrow",
@@ -20,15 +20,15 @@ THUMOS14_CLASSES = {
 
 
 def write_predictions(path: str | Path, results: Predictions, *, version: str, external_data: Any = None) -> None:
-    """Write detections (or proposals, without `label`), full precision, names without `v_`.
+    """Write detections (or proposals, which have no `label`), full precision, videos by name.
 
     Args:
         results: video name -> entries `{"label": str, "score": float, "segment": [start_s, end_s]}`.
         version: free text: the method.
-        external_data: what the official format asks for outside data; provenance goes here too.
+        external_data: statement on external data in the official format; also holds the provenance.
 
     Raises:
-        TspError: naming video and entry of the first fault.
+        TspError: naming video and entry of the first error.
     """
     check_predictions(path, results)
     document = {"version": version, "results": results, "external_data": external_data or {}}
@@ -39,10 +39,10 @@ def read_predictions(path: str | Path) -> Predictions:
     """Read a submission and check every entry.
 
     Args:
-        path: JSON, or `.txt` in the layout of THUMOS14; gzip accepted.
+        path: JSON, or `.txt` in the format of THUMOS14; gzip accepted.
 
     Raises:
-        TspError: naming file, video and entry of the first fault.
+        TspError: naming file, video and entry of the first error.
     """
     if Path(path).name.removesuffix(".gz").endswith(".txt"):
         return read_thumos14(path)
@@ -58,36 +58,36 @@ def check_predictions(path: str | Path, results: dict[str, Any]) -> None:
     """Check every entry.
 
     Raises:
-        TspError: naming `path`, video and entry of the first fault.
+        TspError: naming `path`, video and entry of the first error.
     """
     for video, entries in results.items():
         if not isinstance(entries, list):
-            raise TspError(f"{path}: results[{video!r}] is no list")
+            raise TspError(f"{path}: results[{video!r}] is not a list")
         for number, entry in enumerate(entries):
-            if fault := _fault(entry):
-                raise TspError(f"{path}: results[{video!r}][{number}]: {fault}")
+            if reason := _error_in(entry):
+                raise TspError(f"{path}: results[{video!r}][{number}]: {reason}")
 
 
 def write_thumos14(path: str | Path, results: Predictions) -> None:
-    """Write detections in the official text of THUMOS14: `video start end class-id score`, full precision.
+    """Write detections in the official text format of THUMOS14: `video start end class-id score`, full precision.
 
     Args:
         results: as `write_predictions`; labels are those of THUMOS14.
 
     Raises:
-        TspError: naming video and entry of the first fault.
+        TspError: naming video and entry of the first error.
     """
     check_predictions(path, results)
     ids = {label: number for number, label in THUMOS14_CLASSES.items()}
     lines = []
     for video, entries in results.items():
         if not video or video.split() != [video]:
-            raise TspError(f"{path}: results[{video!r}]: this name has spaces, which the format cannot hold")
+            raise TspError(f"{path}: results[{video!r}]: the name contains spaces, which the format does not allow")
         for number, entry in enumerate(entries):
             label = entry.get("label")
             if label not in ids:
                 raise TspError(
-                    f"{path}: results[{video!r}][{number}]: label {label!r:.80} is none of THUMOS14's 20 classes"
+                    f"{path}: results[{video!r}][{number}]: label {label!r:.80} is none of the 20 THUMOS14 classes"
                 )
             start, end, score = (float(t) for t in (*entry["segment"], entry["score"]))
             lines.append(f"{video} {start!r} {end!r} {ids[label]} {score!r}\n")
@@ -96,10 +96,10 @@ def write_thumos14(path: str | Path, results: Predictions) -> None:
 
 
 def read_thumos14(path: str | Path) -> Predictions:
-    """Read the official text of THUMOS14 (see `write_thumos14`); empty lines do not count.
+    """Read the official text format of THUMOS14 (see `write_thumos14`); empty lines are skipped.
 
     Raises:
-        TspError: naming file and line of the first fault.
+        TspError: naming file and line of the first error.
     """
     results: Predictions = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -115,24 +115,24 @@ def read_thumos14(path: str | Path) -> Predictions:
             entry = {"segment": [float(start), float(end)], "score": float(score), "label": label}
         except KeyError as error:
             ids = ", ".join(map(str, THUMOS14_CLASSES))
-            raise TspError(f"{where}: class {class_id} is none of THUMOS14's ({ids})") from error
+            raise TspError(f"{where}: class {class_id} is none of the THUMOS14 classes ({ids})") from error
         except ValueError as error:
             raise TspError(f"{where}: expected video, start, end, class id and score ({error})") from error
-        if fault := _fault(entry):
-            raise TspError(f"{where}: {fault}")
+        if reason := _error_in(entry):
+            raise TspError(f"{where}: {reason}")
         results.setdefault(video, []).append(entry)
     return results
 
 
-def _fault(entry: Any) -> str:
-    """What is wrong with an entry; half a million of them are read at once, so nothing is prepared for the worst."""
+def _error_in(entry: Any) -> str:
+    """What is wrong with an entry, or "". Fast path first: half a million entries are checked at once."""
     try:
         segment = entry["segment"]
         start, end = segment
-        # A sum is finite only if all are; text that spells a number is no sum but is accepted.
+        # A sum is finite only if all terms are; numbers given as text are accepted.
         total = float(start) + float(end) + float(entry["score"])
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         return f"expected segment [start, end] in seconds and a score ({error!r})"
-    if segment.__class__ is str:  # two digits would pass for two numbers
+    if segment.__class__ is str:  # a text of two digits would unpack into two numbers
         return f"segment is the text {segment!r}; expected [start, end] in seconds"
     return "" if math.isfinite(total) else "segment or score is not finite"

@@ -1,6 +1,6 @@
-"""Checksums of the files that steps hand on: what a disk or a hand has changed since is noticed, not used.
+"""Checksums of the outputs of steps, to detect files that were damaged or edited later.
 
-A workflow engine sees that a file is newer, not that it is another one.
+A workflow engine compares times and cannot see that the content changed.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ FOLDER = Path("results/.sums")
 
 
 def record_path(path: str | Path) -> Path | None:
-    """Where the sum of a file below the working directory is kept; None for files elsewhere and for folders."""
+    """Path of the checksum of a file below the working directory; None for other files and for folders."""
     path = Path(path)
     if path.is_absolute() or ".." in path.parts or path.is_dir():
         return None
@@ -21,7 +21,7 @@ def record_path(path: str | Path) -> Path | None:
 
 
 def forget(paths: Iterable[str | Path]) -> None:
-    """Drop the sums of files that are about to be made again."""
+    """Delete the checksums of files that are about to be recreated."""
     for path in paths:
         record = record_path(path)
         if record is not None:
@@ -29,7 +29,7 @@ def forget(paths: Iterable[str | Path]) -> None:
 
 
 def record(paths: Iterable[str | Path]) -> None:
-    """Keep the sums of finished files."""
+    """Store the checksums of finished files."""
     for path in paths:
         file = record_path(path)
         if file is not None and Path(path).is_file():
@@ -38,10 +38,10 @@ def record(paths: Iterable[str | Path]) -> None:
 
 
 def check(paths: Iterable[str | Path]) -> None:
-    """Compare files with their sums; a file without one was made by someone else and passes.
+    """Compare files with their checksums; files without one are accepted.
 
     Raises:
-        TspError: a file is not what its step wrote.
+        TspError: a file differs from what its step wrote.
     """
     for path in paths:
         file = record_path(path)
@@ -49,6 +49,6 @@ def check(paths: Iterable[str | Path]) -> None:
             continue
         if sha256(path) != read_text(file).strip():
             raise TspError(
-                f"{path}: not what its step wrote (a damaged file, or an edit); delete it to have it made again, or"
-                f" delete {file} to use it as it is"
+                f"{path}: differs from what its step wrote (damaged or edited); delete it to recreate it, or delete"
+                f" {file} to use it as it is"
             )

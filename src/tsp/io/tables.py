@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -28,7 +29,7 @@ TEXT_COLUMNS = ["video", "filename", "source", "status", "reason", "sha256", "vi
 
 
 def read_table(path: str | Path, columns: list[str]) -> pd.DataFrame:
-    """Read a CSV (gzip accepted) and check that it has `columns`.
+    """Read a CSV (gzip accepted) that must have `columns`.
 
     Raises:
         TspError: unreadable, empty, or a column missing.
@@ -60,7 +61,7 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
     """Read a metadata CSV: one row per standardised video, duration in seconds = frames / fps.
 
     Raises:
-        TspError: a column is missing or a value is no number.
+        TspError: a column is missing or a value is not a number.
     """
     table = read_table(path, METADATA_COLUMNS)
     for column in METADATA_COLUMNS[1:]:
@@ -74,6 +75,22 @@ def read_metadata(path: str | Path) -> pd.DataFrame:
 def read_manifest(path: str | Path) -> pd.DataFrame:
     """Read a manifest CSV: one row per video with status and reason."""
     return read_table(path, MANIFEST_COLUMNS)
+
+
+def write_manifest(rows: list[dict[str, Any]], path: str | Path) -> None:
+    """Write a manifest CSV; integers stay integers next to missing values."""
+    write_table(whole_numbers(pd.DataFrame(rows, columns=MANIFEST_COLUMNS)), path)
+
+
+def manifest_rows(path: str | Path) -> list[dict[str, Any]]:
+    """Rows of a manifest CSV, by column."""
+    table = read_manifest(path)[MANIFEST_COLUMNS]
+    return [dict(zip(MANIFEST_COLUMNS, row, strict=True)) for row in table.itertuples(index=False, name=None)]
+
+
+def whole_numbers(manifest: pd.DataFrame) -> pd.DataFrame:
+    """A manifest with `bytes` and `video-frames` as nullable integers."""
+    return manifest.astype({"bytes": "Int64", "video-frames": "Int64"})
 
 
 def read_segments(path: str | Path) -> pd.DataFrame:

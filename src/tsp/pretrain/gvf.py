@@ -11,6 +11,7 @@ from tsp import __version__
 from tsp.errors import TspError
 from tsp.io.features import FeatureFile, feature_writer
 from tsp.io.files import sha256
+from tsp.names import feature_key
 from tsp.progress import progress
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def read_gvf(path: str | Path, filenames: Iterable[str]) -> dict[str, np.ndarray
         found = {}
         for filename in filenames:
             # Released files cut the name at its first dot, ours at the last.
-            keys = (filename.rsplit(".", 1)[0], filename.split(".", 1)[0])
+            keys = (feature_key(filename), filename.split(".", 1)[0])
             vector = file[next((k for k in keys if k in file), keys[0])]
             if vector.ndim != 1:
                 raise TspError(

@@ -25,7 +25,7 @@ class Example:
     """One video and all that is said of it.
 
     Args:
-        name: as in the references, with `v_`.
+        name: key of the video, as in the references.
         spoken: who (`reference`, or the label of a run) -> events; references in time order, predictions best first.
     """
 

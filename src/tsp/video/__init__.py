@@ -1,1 +1,1 @@
-"""Videos: fetch, standardise, probe, decode, cut into clips, transform."""
+"""Videos: download, standardise, probe, decode, cut into clips, transform."""

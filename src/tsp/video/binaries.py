@@ -1,4 +1,4 @@
-"""Where the ffmpeg program is."""
+"""Location of the ffmpeg program."""
 
 import functools
 import shutil
@@ -6,7 +6,7 @@ import shutil
 
 @functools.cache
 def ffmpeg_path() -> str:
-    """The ffmpeg on the PATH, else the one of the imageio-ffmpeg wheel, so that no root is needed."""
+    """The ffmpeg on the PATH, or else that of the imageio-ffmpeg wheel, which needs no root to install."""
     found = shutil.which("ffmpeg")
     if found:
         return found

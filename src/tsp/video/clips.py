@@ -1,4 +1,4 @@
-"""Which frames a clip has, and where clips start. Whole numbers and fractions only.
+"""Frames and starts of clips, in integers and fractions only.
 
 t0 start of a clip in seconds, k0 its first frame, q = video rate / clip rate.
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tsp.segments import CLIP_FPS, CLIP_LENGTH, clip_seconds
 
 Ints = NDArray[np.int64]
-# A start that is k / fps but for rounding belongs to frame k.
+# A start of k / fps up to rounding belongs to frame k.
 EPSILON = 1e-6
 
 
@@ -30,14 +30,14 @@ def clip_frames(
         fps: constant rate of the video.
         clip_length: frames of the clip.
         clip_fps: rate of the clip.
-        released_timestamps: shift by one frame where the released code does.
+        released_timestamps: shift by one frame where the released code shifts.
 
     Returns:
-        `[clip_length]` frame numbers from 0; the caller checks them against the video's length.
+        `[clip_length]` frame numbers from 0; the caller checks them against the length of the video.
 
     Paper: section 3.1 (clips of 16 frames at 15 fps).
-    Differs: released code searches time stamps in units of 1/15360 s and, when rounding takes t0 to just below a
-        frame's stamp, takes the frame before it (`released_timestamps`, exact for 30 fps files of that time base).
+    Differs: the released code compares timestamps in units of 1/15360 s. If rounding puts t0 just below the timestamp
+        of a frame, it takes the frame before (`released_timestamps`, exact for 30 fps files of that time base).
     """
     rate = _fraction(fps)
     if released_timestamps:
@@ -80,7 +80,7 @@ def extraction_starts(
 
 
 def n_sampled(n_frames: int, fps: float, clip_fps: float = CLIP_FPS) -> int:
-    """How many frames a video has at the clips' rate."""
+    """Number of frames of a video at the frame rate of the clips."""
     q = _fraction(fps) / _fraction(clip_fps)
     if q.denominator == 1:
         return -(-n_frames // q.numerator)
@@ -88,7 +88,7 @@ def n_sampled(n_frames: int, fps: float, clip_fps: float = CLIP_FPS) -> int:
 
 
 def sampled_frames(n_frames: int, fps: float, clip_fps: float = CLIP_FPS) -> Ints:
-    """The video's frames at the clips' rate: floor(k q)."""
+    """Frames of the video at the frame rate of the clips: floor(k q)."""
     return _steps(_fraction(fps) / _fraction(clip_fps), n_sampled(n_frames, fps, clip_fps))
 
 
@@ -105,7 +105,7 @@ def training_start(segment: tuple[float, float], rho: float, clip_s: float | Non
 
 
 def _fraction(rate: float) -> Fraction:
-    # 29.97 is meant as 30000/1001; probing keeps enough digits to find it again.
+    # 29.97 stands for 30000/1001; probing keeps enough digits to recover it.
     return Fraction(rate).limit_denominator(100_000)
 
 

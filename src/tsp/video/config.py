@@ -1,4 +1,4 @@
-"""Options of fetching and standardising videos. Defaults: the paper's."""
+"""Options of downloading and standardising videos. The defaults are those of the paper."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,23 @@ from tsp.errors import TspError
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadConfig:
-    """How raw videos are fetched."""
+    """Options of downloading raw videos."""
 
     workers: int = 4
-    """Downloads at the same time in one job."""
+    """Concurrent downloads of one job."""
     attempts: int = 3
-    """Tries of a video that fails for a passing reason (stalled, cut, 429, 5xx)."""
+    """Attempts for a video that fails for a temporary reason (stalled, interrupted, 429, 5xx)."""
     timeout_s: float = 30.0
-    """Seconds without a byte before a try counts as failed."""
+    """Seconds without data before an attempt counts as failed."""
     rate_limit: str | None = None
-    """Bytes per second of each download, such as `500K` or `2M`; null: no limit."""
+    """Bytes per second of each download, such as `500K` or `2M`; null: unlimited."""
     cookies: str | None = None
-    """Netscape cookie file for videos that ask for a login; each download works on a copy."""
+    """Netscape cookie file for videos that require a login; each download uses a copy."""
     format: str = "bv*[height<=480]+ba/b[height<=480]/b"
-    """What yt-dlp chooses from a video page."""
+    """Format selection of yt-dlp for video pages."""
 
     def __post_init__(self) -> None:
-        """Refuse what would fail at the first video."""
+        """Reject options that would fail at the first video."""
         if self.workers < 1 or self.attempts < 1 or self.timeout_s <= 0:
             raise TspError("download: workers, attempts and timeout_s must be positive")
         self.bytes_per_s  # noqa: B018
@@ -46,23 +46,23 @@ class DownloadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StandardiseConfig:
-    """How raw videos are re-encoded (tsp.md 1.1): the filter `fps=fps=30`, everything else ffmpeg's default."""
+    """Options of re-encoding raw videos (tsp.md 1.1): the filter `fps=fps=30`, otherwise the defaults of ffmpeg."""
 
     fps: int = 30
     """Constant frame rate of the output, in frames per second."""
     shrink: tuple[int, int] | None = None
-    """Height and width in pixels to resize to, such as the encoder's [128, 171]: a speed option; null: as they are."""
+    """Height and width in pixels to resize to, such as the encoder's [128, 171]: a speed option; null: unchanged."""
     keyframe_interval: int | None = None
-    """Frames between key frames; short ones make random access fast. null: ffmpeg's default of 250."""
+    """Frames between key frames; short intervals speed up random access. null: the default of ffmpeg, 250."""
     crf: int | None = None
-    """Quality of H.264, 0 (best) to 51; null: ffmpeg's default of 23."""
+    """Quality of H.264, 0 (best) to 51; null: the default of ffmpeg, 23."""
     probesize: str = "50M"
-    """Bytes read to recognise a file; large frames need more than ffmpeg's default."""
+    """Bytes read to detect the format; large frames need more than the default of ffmpeg."""
     timeout_s: float = 3600.0
     """Seconds after which ffmpeg is stopped and the video counts as corrupt."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that H.264 cannot hold."""
+        """Reject sizes that H.264 does not support."""
         if self.fps < 1 or self.timeout_s <= 0:
             raise TspError("standardise: fps and timeout_s must be positive")
         if self.shrink is not None and min(self.shrink) < 2:

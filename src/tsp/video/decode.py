@@ -1,4 +1,4 @@
-"""Frames of a video file. The only module that knows a codec library (PyAV)."""
+"""Decoding of video and audio, through PyAV. No other module decodes."""
 
 import contextlib
 import itertools
@@ -23,22 +23,22 @@ Frames = NDArray[np.uint8]
 
 
 class VideoReader:
-    """Frames by number, of a file with constant frame rate.
+    """Random access to the frames of a file with constant frame rate.
 
-    Frame k is the k-th in presentation order. Random access goes to the nearest key frame before it.
+    Frame k is the k-th in presentation order. Decoding starts at the nearest key frame before it.
 
     Args:
         path: the file.
         threads: decoder threads.
 
     Raises:
-        TspError: the file cannot be opened or holds no video.
+        TspError: the file cannot be opened or has no video stream.
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
         self.path = Path(path)
         try:
-            # An explicit scheme keeps names such as "-x.mp4" or "a:b.mp4" from being read as anything else.
+            # The scheme keeps names such as "-x.mp4" or "a:b.mp4" from being parsed as options or protocols.
             self._container = av.open(f"file:{self.path}")
         except (FFmpegError, OSError) as error:
             raise TspError(f"{self.path}: cannot be opened as a video ({error})") from error
@@ -49,7 +49,7 @@ class VideoReader:
         self._stream.codec_context.thread_count = threads
         self._pts: list[int] | None = None
         self._listed: Sequence[int] | None = None
-        # One converter for all frames: making one per frame costs more than decoding a small picture.
+        # One converter for all frames: creating one per frame costs more than decoding a small frame.
         self._converter = VideoReformatter()
         self.width, self.height = self._stream.codec_context.width, self._stream.codec_context.height
 
@@ -63,11 +63,11 @@ class VideoReader:
 
     @property
     def n_frames(self) -> int:
-        """Frames counted by their packets, not taken from the header."""
+        """Number of frames, counted from the packets, not taken from the header."""
         return len(self._index())
 
     def _index(self) -> list[int]:
-        """Time stamps of all frames in presentation order, read without decoding."""
+        """Timestamps of all frames in presentation order, read without decoding."""
         if self._pts is None:
             try:
                 self._container.seek(0)
@@ -79,31 +79,31 @@ class VideoReader:
 
     @property
     def n_indexed(self) -> int:
-        """Frames that the container's index lists, the file unread: more than `n_frames` if it is cut short."""
+        """Number of frames in the index of the container; more than `n_frames` if the file is truncated."""
         return len(self._container_index())
 
     def _container_index(self) -> Sequence[int]:
-        """Time stamps as the container's index gives them; read from the packets where it is uneven or absent."""
+        """Timestamps from the index of the container, or from the packets if it is uneven or absent."""
         if self._pts is None and self._listed is None:
             entries = [entry.timestamp for entry in self._stream.index_entries]
             steps = {b - a for a, b in itertools.pairwise(entries)}
             start = self._stream.start_time
-            # Decoding times an equal step apart: so are the presentation times, from the first on.
+            # Evenly spaced decoding times imply evenly spaced presentation times.
             if len(steps) == 1 and (step := steps.pop()) > 0 and start is not None:
                 self._listed = range(start, start + step * len(entries), step)
         return self._index() if self._listed is None else self._listed
 
     def cut_short(self) -> str | None:
-        """How the file ends before what its head promises; None: it is whole, or promises nothing.
+        """How the file is truncated compared with its header; None: it is complete, or the header states no length.
 
-        Packets are read, nothing is decoded. An MP4 lists every frame in its index. Other containers state a length,
-        often roughly: more than a second and a twentieth of it must be missing.
+        Packets are read but not decoded. An MP4 file lists every frame in its index. Other containers state a length,
+        often an approximate one: more than a second and a twentieth of it must be missing.
         """
-        # Before anything is read: fragmented files add to their index as they go.
+        # Before reading: the index of fragmented files grows while they are read.
         listed = len(self._stream.index_entries) if "mp4" in self._container.format.name else 0
         stated_s = (self._container.duration or 0) / av.time_base
         found, first_s, end_s = 0, math.inf, -math.inf
-        with contextlib.suppress(FFmpegError):  # what follows a fault cannot be read either
+        with contextlib.suppress(FFmpegError):  # nothing after a damaged packet can be read
             self._container.seek(0)
             for packet in self._container.demux():
                 if packet.size and not packet.is_corrupt:
@@ -119,7 +119,7 @@ class VideoReader:
         return None
 
     def frames(self, indices: ArrayLike) -> Frames:
-        """Decode the frames with the given numbers.
+        """Decode frames by number.
 
         Args:
             indices: `[n]` frame numbers, ascending (repeats allowed).
@@ -128,7 +128,7 @@ class VideoReader:
             `[n, H, W, 3]` uint8, RGB.
 
         Raises:
-            TspError: a number is outside the video, or the file ends early.
+            TspError: a number is outside the video, or the file is truncated.
         """
         wanted = np.asarray(indices, dtype=np.int64)
         stamps = self._container_index()
@@ -139,7 +139,7 @@ class VideoReader:
         targets = [stamps[k] for k in wanted]
         found = self._decode_until(set(targets), targets[0], targets[-1])
         if len(found) < len(set(targets)):
-            # Open groups of pictures: a frame shown before its key frame needs the group before.
+            # Open groups of pictures: a frame shown before its key frame depends on the previous group.
             found = self._decode_until(set(targets), stamps[0], targets[-1])
         missing = [int(k) for k, pts in zip(wanted, targets, strict=True) if pts not in found]
         if missing:
@@ -148,7 +148,7 @@ class VideoReader:
 
     def _decode_until(self, targets: set[int], first: int, last: int) -> dict[int, Frames]:
         found: dict[int, Frames] = {}
-        with contextlib.suppress(FFmpegError):  # the caller names the frame that is missing
+        with contextlib.suppress(FFmpegError):  # the caller reports the missing frame
             self._container.seek(first, stream=self._stream, backward=True)
             for frame in self._decode(targets):
                 if frame.pts in targets:
@@ -158,7 +158,7 @@ class VideoReader:
         return found
 
     def _decode(self, targets: Container[int]) -> Iterator[av.VideoFrame]:
-        """Decode from here on; frames outside `targets` that no other frame needs are skipped, as far as known."""
+        """Decode from the current position, skipping frames outside `targets` known to be unreferenced."""
         context = self._stream.codec_context
         try:
             for packet in self._container.demux(self._stream):
@@ -174,10 +174,10 @@ class VideoReader:
         """Frames `[H, W, 3]` in order, each decoded once.
 
         Args:
-            only: numbers of the frames to yield; the others are decoded, not converted. None: all.
+            only: numbers of the frames to yield; others are decoded but not converted. None: all.
 
         Raises:
-            TspError: fewer frames can be decoded than the file has.
+            TspError: not all frames can be decoded.
         """
         stamps = self._index()
         wanted = set(stamps) if only is None else {stamp for k, stamp in enumerate(stamps) if k in only}
@@ -207,10 +207,10 @@ class VideoReader:
 
 
 class ReaderPool:
-    """Open readers, the least recently used closed first; every process opens its own.
+    """Cache of open readers, the least recently used closed first; every process opens its own.
 
     Args:
-        size: readers that stay open.
+        size: number of readers that stay open.
     """
 
     def __init__(self, size: int) -> None:
@@ -219,8 +219,8 @@ class ReaderPool:
         self._process = os.getpid()
 
     def get(self, path: Path) -> VideoReader:
-        """The reader of a file; it stays open until `size` others were asked for."""
-        if os.getpid() != self._process:  # a forked worker must not read through its parent's files
+        """The reader of a file; it stays open until `size` others are requested."""
+        if os.getpid() != self._process:  # a forked worker must not share the open files of its parent
             self._readers, self._process = OrderedDict(), os.getpid()
         reader = self._readers.pop(path, None) or VideoReader(path)
         self._readers[path] = reader
@@ -233,16 +233,16 @@ class ReaderPool:
 
 
 def read_sound(path: str | Path) -> tuple[NDArray[np.float64], int] | None:
-    """The sound of a video file, channels averaged.
+    """Audio of a video file, averaged over channels.
 
     Args:
         path: the file.
 
     Returns:
-        `[n]` samples in -1 to 1, quantised to 16 bits, and their rate in Hz; None: the file has no sound.
+        `[n]` samples in -1 to 1, quantised to 16 bits, and their rate in Hz; None: the file has no audio.
 
     Raises:
-        TspError: the file cannot be opened, or no sound can be decoded.
+        TspError: the file cannot be opened, or the audio cannot be decoded.
     """
     try:
         with av.open(f"file:{path}") as container:

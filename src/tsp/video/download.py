@@ -1,4 +1,4 @@
-"""Fetch raw videos: local files, plain HTTP(S) files, or video pages through yt-dlp."""
+"""Download of raw videos: local files, plain HTTP(S) files, or video pages through yt-dlp."""
 
 import logging
 import os
@@ -10,50 +10,49 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from tsp.errors import TspError
 from tsp.io.files import sha256
-from tsp.io.http import GONE, PART, PASSING, FetchError, fetch_file, with_retries
-from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_table, write_table
+from tsp.io.http import GONE, PART, TEMPORARY, FetchError, fetch_file, with_retries
+from tsp.io.tables import LIST_COLUMNS, read_table, write_manifest
+from tsp.names import feature_key
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
 from tsp.video.config import DownloadConfig
 
 log = logging.getLogger(__name__)
-# Bytes; file systems allow 255.
+# In bytes; file systems allow 255.
 LONGEST_NAME = 236
 MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".ts", ".wmv", ".3gp")
 
 
 def raw_path(store: Path, filename: str) -> Path | None:
-    """The raw file of a standardised file name: same stem, any extension."""
-    stem = filename.rsplit(".", 1)[0]
+    """The raw file for a standardised file name: same stem, any extension; None if missing."""
+    stem = feature_key(filename)
     wanted = (stem + suffix for suffix in (*MEDIA_SUFFIXES, ".media"))
     return next((store / name for name in wanted if (store / name).is_file()), None)
 
 
 def download_shard(videos: Path, store: Path, output: Path, config: DownloadConfig) -> None:
-    """Fetch the videos of one shard; what is in the store is kept.
+    """Download the videos of one shard; files in the store are kept.
 
     Args:
         videos: video list of the shard (video, filename, source).
         store: folder of the raw files.
         output: manifest to write: one row per video with status, reason, bytes and sha256.
-        config: how.
+        config: options.
 
     Raises:
-        TspError: a fault of the machine (disk full, no rights); a fault of a video is a row.
+        TspError: an error of the machine (disk full, no permission); an error of a video becomes a row.
     """
     entries = read_table(videos, LIST_COLUMNS)[LIST_COLUMNS].to_numpy().tolist()
     store.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(config.workers) as pool:
         done = pool.map(lambda entry: _row(entry[0], entry[1], entry[2], store, config), entries)
         found = list(progress(done, desc="download", total=len(entries), unit="video"))
-    write_table(pd.DataFrame(found, columns=MANIFEST_COLUMNS).astype({"bytes": "Int64"}), output)
+    write_manifest(found, output)
     failed = [row for row in found if row["status"] != "ok"]
     if failed:
-        log.warning("%d of %d videos were not fetched; see %s", len(failed), len(found), output)
+        log.warning("%d of %d videos were not downloaded; see %s", len(failed), len(found), output)
 
 
 def _row(video: str, filename: str, source: str, store: Path, config: DownloadConfig) -> dict[str, Any]:
@@ -66,41 +65,41 @@ def _row(video: str, filename: str, source: str, store: Path, config: DownloadCo
         return {**row, "status": error.status, "reason": str(error)}
     except OSError as error:
         raise TspError(
-            f"{store}: cannot be written ({error.strerror or error}); free space or mend the rights"
+            f"{store}: cannot be written ({error.strerror or error}); free space or fix the permissions"
         ) from error
 
 
 def fetch(filename: str, source: str, store: Path, config: DownloadConfig) -> Path:
-    """Bring one raw video into the store, with retries for what may pass.
+    """Download one raw video into the store; temporary failures are retried.
 
     Args:
         filename: name of the standardised file; the raw file has its stem.
         source: a path, `file://`, `http(s)://` address of a file or of a video page.
         store: folder of the raw files.
-        config: attempts, time-outs, limits.
+        config: attempts, timeouts, limits.
 
     Returns:
         The raw file.
 
     Raises:
         FetchError: status and reason for the manifest.
-        OSError: a fault of the machine.
+        OSError: an error of the machine.
     """
     if not _is_name(filename):
         raise FetchError("corrupt", f"{filename[:100]!r} is no file name")
     there = raw_path(store, filename)
     if there is not None:
         return there
-    stem = filename.rsplit(".", 1)[0]
+    stem = feature_key(filename)
     return with_retries(
         lambda: _fetch_once(source, store, stem, config),
         config.attempts,
-        lambda error, pause: log.info("%s: %s; trying again in %.0f s", source, error, pause),
+        lambda error, pause: log.info("%s: %s; retrying in %.0f s", source, error, pause),
     )
 
 
 def _is_name(filename: str) -> bool:
-    """A plain name, in a single line, that leaves room for what is put around it while a file is written."""
+    """Whether it is a plain printable name, short enough for prefixes and suffixes of temporary files."""
     if not filename or filename in (".", "..") or Path(filename).name != filename:
         return False
     return filename.isprintable() and len(filename.encode("utf-8", "replace")) <= LONGEST_NAME
@@ -124,7 +123,7 @@ def _copy(source: str, store: Path, stem: str) -> Path:
     part = target.with_name(target.name + PART)
     part.unlink(missing_ok=True)
     try:
-        part.hardlink_to(path)  # no second copy of a data set on the same disk
+        part.hardlink_to(path)  # avoids a second copy on the same disk
     except OSError:
         try:
             shutil.copyfile(path, part)
@@ -139,7 +138,7 @@ def _suffix(name: str) -> str:
 
 
 def _page(url: str, store: Path, stem: str, config: DownloadConfig) -> Path:
-    """A video page, through yt-dlp inside this process; no configuration file of the user's is read."""
+    """A video page, through yt-dlp in this process; configuration files of yt-dlp are ignored."""
     import yt_dlp
 
     with tempfile.TemporaryDirectory(dir=store, prefix=".page-") as name:
@@ -164,15 +163,15 @@ def _page(url: str, store: Path, stem: str, config: DownloadConfig) -> Path:
             with yt_dlp.YoutubeDL(options) as downloader:
                 downloader.download([url])
         except yt_dlp.utils.DownloadError as error:
-            raise _page_fault(error) from error
+            raise _page_error(error) from error
         found = [path for path in folder.iterdir() if path.stem == "video" and path.suffix != PART]
         if not found:
             raise FetchError("blocked", "yt-dlp found no video on the page")
         return found[0].replace(store / (stem + _suffix(found[0].name)))
 
 
-def _page_fault(error: Any) -> FetchError:
-    """Status by the cause that yt-dlp keeps, else by its words."""
+def _page_error(error: Any) -> FetchError:
+    """Status from the cause that yt-dlp stores, or else from its message."""
     cause = error.exc_info[1] if error.exc_info else None
     text = " ".join(str(error).removeprefix("ERROR: ").split())[:300]
     code = getattr(cause, "status", None) or getattr(getattr(cause, "cause", None), "status", None)
@@ -181,7 +180,7 @@ def _page_fault(error: Any) -> FetchError:
         return FetchError("gone", text)
     if "private" in words or "sign in" in words or "login" in words:
         return FetchError("private", text)
-    if code in PASSING or type(cause).__name__ == "TransportError" or "timed out" in words:
+    if code in TEMPORARY or type(cause).__name__ == "TransportError" or "timed out" in words:
         return FetchError("transient", text)
     if "no space left" in words:
         raise OSError(28, os.strerror(28))

@@ -1,4 +1,4 @@
-"""What a standardised video really holds, and the metadata table made from it."""
+"""Real number of frames of standardised videos, and the metadata table of a subset."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,15 @@ from typing import Any
 import pandas as pd
 
 from tsp.errors import TspError
-from tsp.io.tables import MANIFEST_COLUMNS, METADATA_COLUMNS, read_manifest, write_table
+from tsp.io.tables import (
+    MANIFEST_COLUMNS,
+    METADATA_COLUMNS,
+    manifest_rows,
+    read_manifest,
+    whole_numbers,
+    write_manifest,
+    write_table,
+)
 from tsp.progress import progress
 from tsp.video.decode import VideoReader
 
@@ -22,9 +30,9 @@ def probe_video(path: Path) -> dict[str, float | int]:
         `fps` average rate, `video-frames` counted, `video-duration` = frames / fps in seconds.
 
     Raises:
-        TspError: the file is damaged, or holds no frame or no rate.
+        TspError: the file is damaged, or has no frames or no frame rate.
 
-    Differs: the released scripts trust the container's frame count, or decode every frame.
+    Differs: the released scripts use the frame count of the container, or decode every frame.
     """
     with VideoReader(path) as reader:
         frames, fps = reader.n_frames, float(reader.fps)
@@ -35,10 +43,9 @@ def probe_video(path: Path) -> dict[str, float | int]:
 
 def probe_shard(manifest: Path, store: Path, output: Path, workers: int) -> None:
     """Probe the usable videos of one standardise manifest; a damaged one becomes `corrupt`."""
-    table = read_manifest(manifest)
+    rows = manifest_rows(manifest)
 
-    def row(values: tuple[Any, ...]) -> dict[str, Any]:
-        entry = dict(zip(MANIFEST_COLUMNS, values, strict=True))
+    def row(entry: dict[str, Any]) -> dict[str, Any]:
         if entry["status"] != "ok":
             return entry
         try:
@@ -47,14 +54,13 @@ def probe_shard(manifest: Path, store: Path, output: Path, workers: int) -> None
             log.warning("%s: %s", entry["video"], error)
             return {**entry, "status": "corrupt", "reason": str(error)}
 
-    rows = list(table[MANIFEST_COLUMNS].itertuples(index=False, name=None))
     with ThreadPoolExecutor(max(1, workers)) as pool:
         done = list(progress(pool.map(row, rows), desc="probe", total=len(rows), unit="video"))
-    write_table(_typed(pd.DataFrame(done, columns=MANIFEST_COLUMNS)), output)
+    write_manifest(done, output)
 
 
 def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_failed: float) -> None:
-    """Join the shards of a subset.
+    """Merge the shards of a subset.
 
     Args:
         manifests: probe manifests in shard order.
@@ -63,7 +69,7 @@ def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_fa
         max_failed: share of unusable videos that is accepted.
 
     Raises:
-        TspError: more are unusable; the first ten are named. Or none is usable.
+        TspError: more videos are unusable (the first ten are named), or all are.
     """
     rows = pd.concat([read_manifest(path) for path in manifests], ignore_index=True)
     failed = rows[rows["status"] != "ok"]
@@ -72,15 +78,10 @@ def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_fa
         named = "; ".join(f"{r.video}: {r.status} ({r.reason})" for r in failed.head(10).itertuples())
         raise TspError(
             f"{len(failed)} of {len(rows)} videos cannot be used ({counts}); max_failed is {max_failed:g}."
-            f" First: {named}. Raise datasets.<name>.max_failed to go on without them, or download the shard again"
+            f" First: {named}. Raise datasets.<name>.max_failed to continue without them, or download the shard again"
             " (docs/runbook.md)"
         )
     if len(failed):
-        log.warning("%d of %d videos cannot be used and are left out: %s", len(failed), len(rows), counts)
-    write_table(_typed(rows[MANIFEST_COLUMNS]), manifest)
-    write_table(_typed(rows[rows["status"] == "ok"])[METADATA_COLUMNS], metadata)
-
-
-def _typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers stay whole where some are missing."""
-    return rows.assign(**{c: rows[c].astype("Int64") for c in ("bytes", "video-frames")})
+        log.warning("%d of %d videos cannot be used and are skipped: %s", len(failed), len(rows), counts)
+    write_table(whole_numbers(rows[MANIFEST_COLUMNS]), manifest)
+    write_table(whole_numbers(rows[rows["status"] == "ok"])[METADATA_COLUMNS], metadata)

@@ -1,15 +1,15 @@
-"""Which videos a shard holds."""
+"""Assignment of videos to shards."""
 
 
 def shard_rows(n: int, shard: int, shards: int, shard_size: int) -> range:
-    """Rows of a shard of `shard_size` videos; the last shard takes whatever is left over.
+    """Rows of a shard of `shard_size` videos; the last shard takes the remaining videos.
 
-    A fixed size keeps every shard but the last as it is when videos are added at the end of the list.
+    With a fixed size, videos added at the end of the list change only the last shard.
 
     Args:
-        n: videos of the subset.
+        n: number of videos of the subset.
         shard: number of the shard, from 0.
-        shards: how many there are.
+        shards: number of shards.
         shard_size: videos of a shard.
     """
     stop = n if shard == shards - 1 else (shard + 1) * shard_size

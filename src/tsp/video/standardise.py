@@ -1,4 +1,4 @@
-"""Re-encode raw videos to constant frame rate mp4. The only module that uses ffmpeg-python, as a command builder."""
+"""Re-encoding of raw videos to mp4 with constant frame rate; ffmpeg-python builds the command."""
 
 import logging
 import subprocess
@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import ffmpeg
-import pandas as pd
 
 from tsp.errors import TspError
 from tsp.io.files import atomic, sha256
-from tsp.io.tables import MANIFEST_COLUMNS, read_manifest, write_table
+from tsp.io.tables import manifest_rows, write_manifest
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
 from tsp.video.config import StandardiseConfig
@@ -22,24 +21,24 @@ log = logging.getLogger(__name__)
 
 
 def command(source: Path, output: Path, config: StandardiseConfig) -> list[str]:
-    """The ffmpeg call: filter `fps=fps=30`, first video stream, sound if there is any, all else ffmpeg's default.
+    """The ffmpeg command: filter `fps=fps=30`, first video stream, audio if any, otherwise the defaults of ffmpeg.
 
     Args:
         source: raw video.
         output: mp4 to write.
-        config: rate and the speed options.
+        config: frame rate and speed options.
 
     Paper: videos are re-encoded at 30 fps (released code); tsp.md 1.1.
     """
-    # `file:` keeps names that begin with a dash or hold a colon from being read as options or protocols.
+    # `file:` keeps names with a leading dash or a colon from being parsed as options or protocols.
     stream = ffmpeg.input(f"file:{source}", probesize=config.probesize)
     video = stream["v:0"].filter("fps", fps=config.fps)
     if config.shrink is not None:
         height, width = config.shrink
         video = video.filter("scale", width, height)
-        # 4:2:0 colour has even sides only.
+        # 4:2:0 colour requires even sides.
         video = video.filter("format", "yuv444p" if height % 2 or width % 2 else "yuv420p")
-    # One thread and no dates: the same input gives the same bytes.
+    # One thread and no dates, so that equal inputs give equal frames and samples; how ffmpeg interleaves them varies.
     options: dict[str, Any] = {"threads": 1, "map_metadata": -1, "fflags": "+bitexact"}
     if config.keyframe_interval is not None:
         options |= {"g": config.keyframe_interval}
@@ -50,19 +49,19 @@ def command(source: Path, output: Path, config: StandardiseConfig) -> list[str]:
 
 
 class UnusableVideo(Exception):
-    """A fault of one video, to be a row of the manifest."""
+    """Why one video cannot be used; becomes a row of the manifest."""
 
 
 def standardise_video(source: Path, output: Path, config: StandardiseConfig) -> None:
-    """Re-encode one video; an output that is there and opens is kept.
+    """Re-encode one video; an existing output that can be opened is kept.
 
     Raises:
-        UnusableVideo: why the video cannot be used.
-        TspError: the disk is full or the folder cannot be written.
+        UnusableVideo: the video cannot be used.
+        TspError: the disk is full or the folder is not writable.
     """
     if _usable(output):
         return
-    # Of a file cut short behind its index ffmpeg makes a shorter video and reports success.
+    # From a file truncated behind its index, ffmpeg makes a shorter video and reports success.
     if (short := _cut_short(source)) is not None:
         raise UnusableVideo(short)
     with atomic(output) as temporary:
@@ -75,23 +74,23 @@ def standardise_video(source: Path, output: Path, config: StandardiseConfig) -> 
         message = done.stderr.decode("utf-8", "replace").strip()
         if "No space left on device" in message:
             raise TspError(f"{output}: cannot be written (No space left on device); free space and run again")
-        fault = (
-            (_last_line(message) or f"ffmpeg exit status {done.returncode}") if done.returncode else _fault(temporary)
+        reason = (
+            (_last_line(message) or f"ffmpeg exit status {done.returncode}") if done.returncode else _defect(temporary)
         )
-        if fault:
-            raise UnusableVideo(fault)
+        if reason:
+            raise UnusableVideo(reason)
 
 
 def _usable(output: Path) -> bool:
-    return output.exists() and _fault(output) is None
+    return output.exists() and _defect(output) is None
 
 
-def _check_sum(source: Path, digest: str, manifest: Path) -> None:
+def _verify(source: Path, digest: str, manifest: Path) -> None:
     if digest and sha256(source) != digest:
-        raise TspError(f"{source}: not the file that {manifest} lists; delete both to fetch it again")
+        raise TspError(f"{source}: not the file listed in {manifest}; delete both to download it again")
 
 
-def _fault(path: Path) -> str | None:
+def _defect(path: Path) -> str | None:
     try:
         with VideoReader(path) as reader:
             return None if reader.n_frames else "no frames"
@@ -104,7 +103,7 @@ def _cut_short(source: Path) -> str | None:
         with VideoReader(source) as reader:
             return reader.cut_short()
     except TspError:
-        return None  # ffmpeg says why
+        return None  # ffmpeg reports the reason
 
 
 def _last_line(text: str) -> str:
@@ -120,37 +119,34 @@ def standardise_shard(
     Args:
         manifest: the shard's download manifest.
         raw: folder of the raw files.
-        store: folder of the standardised files; what is there and opens is kept.
+        store: folder of the standardised files; existing files that can be opened are kept.
         output: manifest to write: as read, with status, reason, bytes and sha256 of the standardised files.
-        config: how.
-        workers: videos at the same time, one ffmpeg thread each.
+        config: options.
+        workers: videos in parallel, one ffmpeg thread each.
 
     Raises:
-        TspError: a fault of the machine; a fault of a video is a row.
+        TspError: an error of the machine; an error of a video becomes a row.
     """
-    table = read_manifest(manifest)
+    rows = manifest_rows(manifest)
     store.mkdir(parents=True, exist_ok=True)
 
-    def row(values: tuple[Any, ...]) -> dict[str, Any]:
-        entry = dict(zip(MANIFEST_COLUMNS, values, strict=True))
+    def row(entry: dict[str, Any]) -> dict[str, Any]:
         if entry["status"] != "ok":
             return entry
         target = store / entry["filename"]
         try:
             source = raw_path(raw, entry["filename"])
-            # Raw files may be deleted once they are standardised.
+            # Raw files may be deleted after standardisation.
             if source is None and not _usable(target):
                 raise UnusableVideo("the raw file is missing; download the shard again (docs/runbook.md)")
             if source is not None and not _usable(target):
-                _check_sum(source, entry["sha256"], manifest)
+                _verify(source, entry["sha256"], manifest)
                 standardise_video(source, target, config)
-        except UnusableVideo as fault:
-            log.warning("%s: %s", entry["video"], fault)
-            return {**entry, "status": "corrupt", "reason": str(fault), "bytes": None, "sha256": ""}
+        except UnusableVideo as error:
+            log.warning("%s: %s", entry["video"], error)
+            return {**entry, "status": "corrupt", "reason": str(error), "bytes": None, "sha256": ""}
         return {**entry, "bytes": target.stat().st_size, "sha256": sha256(target)}
 
-    rows = list(table[MANIFEST_COLUMNS].itertuples(index=False, name=None))
     with ThreadPoolExecutor(max(1, workers)) as pool:
         done = list(progress(pool.map(row, rows), desc="standardise", total=len(rows), unit="video"))
-    # Whole numbers stay whole where some are missing.
-    write_table(pd.DataFrame(done, columns=MANIFEST_COLUMNS).astype({"bytes": "Int64"}), output)
+    write_manifest(done, output)

@@ -1,4 +1,4 @@
-"""All clips of a video from one pass over its frames."""
+"""All clips of a video in one pass over its frames."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tsp.segments import CLIP_FPS, CLIP_LENGTH
 from tsp.video.clips import extraction_frames
 from tsp.video.decode import Frames, VideoReader
 
-# Frames transformed together: enough to amortise the call, few enough to stay in the cache.
+# Frames per transform: enough to amortise the call, few enough to stay in the cache.
 CHUNK = 4
 
 
@@ -59,7 +59,7 @@ def stream_clips(
                 first_needed = next(following)
                 ready = {k: v for k, v in ready.items() if k >= first_needed >= 0}
                 clip = next(waiting, None)
-                # Inside the loop: in slow videos several clips end with the same frame.
+                # Inside the loop: at low frame rates several clips end with the same frame.
                 if len(batch) == batch_size:
                     yield torch.stack(batch)
                     batch = []
@@ -70,7 +70,7 @@ def stream_clips(
 def _images(
     reader: VideoReader, wanted: NDArray[np.int64], transform: Callable[[Tensor], Tensor]
 ) -> Iterator[tuple[int, Tensor]]:
-    """The wanted frames, transformed, one by one with their numbers."""
+    """Yield the number and the transformed image of each wanted frame."""
     if len(wanted) == 0:
         return
     last = int(wanted[-1])

@@ -1,4 +1,7 @@
-"""From decoded frames to network input (tsp.md 4). B clips, L frames, H W pixels; lower case after the crop."""
+"""Transforms from decoded frames to network input (tsp.md 4).
+
+B clips, L frames, H W pixels; lower case after the crop.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 
-class Look(Protocol):
-    """What an encoder expects of its images: the four fields of `EncoderConfig`."""
+class InputFormat(Protocol):
+    """Image format that an encoder expects: four fields of `EncoderConfig`."""
 
     @property
     def resize(self) -> Sequence[int]:
@@ -22,11 +25,11 @@ class Look(Protocol):
 
     @property
     def mean(self) -> Sequence[float]:
-        """Of R, G, B in [0, 1]."""
+        """Mean of R, G, B in [0, 1]."""
 
     @property
     def std(self) -> Sequence[float]:
-        """Of R, G, B in [0, 1]."""
+        """Standard deviation of R, G, B in [0, 1]."""
 
 
 def to_float(frames: Tensor) -> Tensor:
@@ -35,7 +38,7 @@ def to_float(frames: Tensor) -> Tensor:
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize `[..., 3, H, W]` to height and width `size`: bilinear, no antialias, aspect ratio not kept."""
+    """Resize `[..., 3, H, W]` to height and width `size`: bilinear, no antialias, not preserving the aspect ratio."""
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     flat = images.reshape(-1, *images.shape[-3:])
@@ -51,54 +54,54 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 
 
 def centre_crop(images: Tensor, side: int) -> Tensor:
-    """The central square; offsets that end in .5 are rounded to even, as the released code does."""
+    """Crop the central square; offsets ending in .5 are rounded to even, as in the released code."""
     top, left = (round((length - side) / 2) for length in images.shape[-2:])
     return images[..., top : top + side, left : left + side]
 
 
-def prepare_frames(frames: Tensor, look: Look) -> Tensor:
-    """What each frame of a validation clip goes through, once however many clips it is in.
+def prepare_frames(frames: Tensor, form: InputFormat) -> Tensor:
+    """Validation transform of single frames, applied once to frames shared by several clips.
 
     Args:
         frames: `[n, H, W, 3]` uint8.
-        look: size, crop, mean and deviation that the encoder expects.
+        form: size, crop, mean and standard deviation that the encoder expects.
 
     Returns:
         `[n, 3, crop, crop]` float32.
     """
-    # Pixel by pixel the order of crop and normalisation is free: fewest pixels first.
-    return normalise(centre_crop(resize(to_float(frames), look.resize), look.crop), look.mean, look.std)
+    # Cropping and normalisation commute; cropping first leaves fewer pixels.
+    return normalise(centre_crop(resize(to_float(frames), form.resize), form.crop), form.mean, form.std)
 
 
-def eval_transform(clips: Tensor, look: Look) -> Tensor:
-    """Validation and extraction.
+def eval_transform(clips: Tensor, form: InputFormat) -> Tensor:
+    """Transform for validation and extraction.
 
     Args:
         clips: `[..., L, H, W, 3]` uint8.
-        look: size, crop, mean and deviation that the encoder expects.
+        form: size, crop, mean and standard deviation that the encoder expects.
 
     Returns:
         `[..., 3, L, crop, crop]` float32.
     """
-    flat = prepare_frames(clips.reshape(-1, *clips.shape[-3:]), look)
+    flat = prepare_frames(clips.reshape(-1, *clips.shape[-3:]), form)
     return flat.reshape(*clips.shape[:-3], *flat.shape[1:]).movedim(-3, -4)
 
 
-def train_transform(clip: Tensor, look: Look, rng: np.random.Generator, *, flip: float) -> Tensor:
-    """Training: resize, mirror the whole clip with probability `flip`, normalise, random crop.
+def train_transform(clip: Tensor, form: InputFormat, rng: np.random.Generator, *, flip: float) -> Tensor:
+    """Transform for training: resize, mirror the whole clip with probability `flip`, normalise, random crop.
 
     Args:
         clip: `[L, H, W, 3]` uint8.
-        look: size, crop, mean and deviation that the encoder expects.
-        rng: the clip's own, so that a clip never depends on which worker makes it.
-        flip: probability.
+        form: size, crop, mean and standard deviation that the encoder expects.
+        rng: of this clip, so that the clip does not depend on the worker.
+        flip: probability of mirroring.
 
     Returns:
         `[3, L, crop, crop]` float32.
     """
-    images = resize(to_float(clip), look.resize)
+    images = resize(to_float(clip), form.resize)
     if rng.random() < flip:
         images = images.flip(-1)
-    top, left = (int(rng.integers(0, length - look.crop + 1)) for length in images.shape[-2:])
-    images = images[..., top : top + look.crop, left : left + look.crop]
-    return normalise(images, look.mean, look.std).movedim(-3, -4)
+    top, left = (int(rng.integers(0, length - form.crop + 1)) for length in images.shape[-2:])
+    images = images[..., top : top + form.crop, left : left + form.crop]
+    return normalise(images, form.mean, form.std).movedim(-3, -4)

@@ -1,4 +1,4 @@
-"""`tsp predict` on a small video: its numbers against the model's own forward pass."""
+"""`tsp predict` on a small video: its results against a forward pass of the model."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ import torch
 from tsp.cli import main
 from tsp.encoders.config import EncoderConfig
 from tsp.encoders.weights import save_encoder
-from tsp.io.features import read_features
+from tsp.io.features import FeatureFile
 from tsp.pretrain.model import TspModel
 from tsp.resolve import resolve
 from tsp.video.clips import extraction_frames
@@ -62,7 +62,7 @@ def test_region_head_over_time(video, tmp_path, capsys):
     assert main(["predict", "--weights", str(weights), "--output", str(tmp_path / "out"), "--", str(video)]) == 0
     assert "foreground.png" in capsys.readouterr().out
     found = json.loads((tmp_path / "out/prediction.json").read_text())
-    features = read_features(tmp_path / "out/features.h5", "-my video.v2")
+    features = FeatureFile(tmp_path / "out/features.h5")["-my video.v2"]
     assert features.shape == (3, 64)
     assert found["time_s"] == pytest.approx([8 / 15, 24 / 15, 40 / 15])
     standardise_video(video, tmp_path / "30fps.mp4", StandardiseConfig())
@@ -88,7 +88,7 @@ def test_a_gvf_comes_from_the_start_weights_only(video, tmp_path, capsys):
     _, weights = make_model(tmp_path, ["action", "region"], gvf_dim=64)
     arguments = ["predict", "--weights", str(weights), "--output", str(tmp_path / "out")]
     assert main([*arguments, "--", str(video)]) == 1
-    assert "give --gvf-weights" in capsys.readouterr().err
+    assert "pass --gvf-weights" in capsys.readouterr().err
     assert main([*arguments, "--gvf-weights", str(weights), "--", str(video)]) == 0
     assert len(json.loads((tmp_path / "out/prediction.json").read_text())["foreground"]) == 3
 
@@ -111,4 +111,4 @@ def test_weights_without_facts_need_the_network(tmp_path, capsys):
     model, _ = make_model(tmp_path, ["action"])
     torch.save({"model": model.state_dict()}, tmp_path / "w.pth")
     assert main(["predict", str(tmp_path / "x.mp4"), "--weights", str(tmp_path / "w.pth")]) == 1
-    assert "give --encoder r2plus1d_34" in capsys.readouterr().err
+    assert "pass --encoder r2plus1d_34" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Data sets of the shipped configuration, and mistakes in one."""
+"""Data sets of the shipped configuration, and invalid ones."""
 
 import pytest
 import yaml
@@ -34,7 +34,7 @@ def test_defaults(tmp_path):
     config = parse(tmp_path, PLAIN)
     assert (config.background.rule, config.background.min_clips, config.max_failed) == ("released", 5, 0.01)
     assert config.subsets["train"].shards == 1
-    # The official code makes its thresholds with linspace, whose ninth is below 0.9.
+    # The official code computes its thresholds with linspace; the ninth is below 0.9.
     assert config.tious[8] < 0.9 == pytest.approx(config.tious[8])
 
 

@@ -1,4 +1,4 @@
-"""The clip index worked by hand, by both rules."""
+"""The clip index against values worked out by hand, for both rules."""
 
 import logging
 
@@ -30,7 +30,7 @@ def rows(table):
     return [tuple(row) for row in found.to_numpy().tolist()]
 
 
-# A short action inside a long one, given out of order; annotated to end after the video, which holds 36 s.
+# A short action inside a long one, given out of order; annotated to end after the video of 36 s.
 VIDEOS = [
     video("b", (20.0, 38.0, "run"), (2.0, 12.0, "jump"), (4.0, 6.0, "run")),
     video("a", (0.5, 10.0, "jump"), duration_s=20.0),
@@ -51,7 +51,7 @@ def none(name, start, end):
 def test_released_rule():
     found = ground_truth(VIDEOS, METADATA, "train", RELEASED)
     assert list(found.columns) == SEGMENT_COLUMNS
-    # a: 0 to 0.5 is too short. b: 6 to 20 overlaps the end of `jump`; nothing is left behind 38.
+    # a: 0 to 0.5 is too short. b: 6 to 20 overlaps the end of `jump`; nothing remains after 38.
     background = [none("a", 10.0, 20.0), none("b", 0.0, 2.0), none("b", 6.0, 20.0)]
     assert rows(found) == ACTIONS + background
 

@@ -55,7 +55,7 @@ def test_files_of_a_folder_come_before_addresses(tmp_path, raw):
     (folder / "deep/er/v_a.webm").touch()
     (folder / "b.mkv").touch()
     found = canonical(tmp_path, str(folder))
-    # A missing one is still listed; the download step says so.
+    # A missing file is listed; the download step reports it.
     expected = [folder / "deep/er/v_a.webm", folder / "b.mkv", folder / "v_NA.mp4"]
     assert [v.source for v in found] == [str(path) for path in expected]
 
@@ -92,7 +92,7 @@ def test_a_subset_without_videos(tmp_path, raw):
 
 
 def digests(tmp_path, names, shards=3, official="training"):
-    """Each state of the annotations in a file of its own: one process reads a file once."""
+    """Each version of the annotations in a separate file, since a process reads a file once."""
     path = tmp_path / f"{names}.json"
     write_annotations(path, [video(name) for name in names])
     return shard_digests(READER, (str(path),), official, shards, 2)

@@ -31,7 +31,7 @@ def test_activitynet_as_published(tmp_path):
     }
     videos = activitynet.read([write(tmp_path / "a.json", {"database": database})])
     assert [v.name for v in videos] == ["v_x-_1", "abc", "blind"]
-    # An id that begins with v_ keeps it, and the file name gets one more.
+    # An id that begins with v_ keeps it; the file name has the prefix in addition.
     assert [v.filename for v in videos] == ["v_v_x-_1.mp4", "v_abc.mp4", "v_blind.mp4"]
     assert [v.subset for v in videos] == ["training", "validation", "testing"]
     # Duplicates, inverted and overlong segments are kept.
@@ -100,7 +100,7 @@ def test_thumos14_tables(tmp_path):
     assert test.duration_s is None
     assert spans(test) == [(0.2, 1.1, "CricketBowling")]
     assert valid.subset == "validation"
-    # The released block order of this video is shots first; inside a block the order of the file stays.
+    # The released block order of this video is shots first; within a block the order of the file is kept.
     assert spans(valid) == [(11, 13, "CricketShot"), (10, 12.5, "CricketBowling"), (2, 3, "CricketBowling")]
 
 
@@ -117,7 +117,7 @@ def test_thumos14_joins_files_by_name(tmp_path):
     later = write(tmp_path / "b.csv", header + "video_validation_0000009,Diving,1,2\n")
     earlier = write(tmp_path / "a.csv", header + "video_validation_0000001,Diving,1,2\n")
     assert [v.name[-1] for v in thumos14.read([later, earlier])] == ["1", "9"]
-    with pytest.raises(TspError, match=r"b\.csv: video 'video_validation_0000009' is in another file"):
+    with pytest.raises(TspError, match=r"b\.csv: video 'video_validation_0000009' is also in another file"):
         thumos14.read([later, later])
 
 

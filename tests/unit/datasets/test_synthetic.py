@@ -1,4 +1,4 @@
-"""The miniature data set: the same for the same seed, its annotations true of its files."""
+"""The miniature data set: reproducible, with annotations that match its files."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -47,7 +47,7 @@ def test_untrimmed_annotations(tmp_path):
         assert video.filename == f"v_{video.name}.mp4"
         assert len({s.label for s in video.segments}) == 1
         times = np.array([(s.start_s, s.end_s) for s in video.segments])
-        # In order, apart by at least two clips, inside the video with background at both ends.
+        # In order, at least two clips apart, within the video, with background at both ends.
         assert (np.diff(times, axis=1) >= 1.8 - 0.011).all()
         assert (times[1:, 0] - times[:-1, 1] >= 2.0 - 0.011).all()
         assert times[0, 0] >= 1.5
@@ -160,7 +160,7 @@ def test_formats(tmp_path, form):
     # Frames at 0, 1/fps ...; or 20 to 50 ms apart.
     if form.fps:
         assert len(times) == int(Fraction(1, 2) * form.fps)
-        # AVI makes room for the delay of mp3 after its first frame.
+        # AVI inserts the delay of mp3 after its first frame.
         gaps = np.diff(times)[form.suffix == ".avi" :]
         assert gaps == pytest.approx(float(1 / form.fps), abs=0.002)
     else:

@@ -68,8 +68,8 @@ class Code:
     ("content", "message"),
     [
         ({"model": {"a": torch.ones(1)}, "args": Code()}, "plain tensors"),
-        ({"epoch": 3}, "no state dict inside"),
-        ([1, 2], "no state dict inside"),
+        ({"epoch": 3}, "contains no state dict"),
+        ([1, 2], "contains no state dict"),
     ],
 )
 def test_other_checkpoints_are_refused(tmp_path, monkeypatch, content, message):

@@ -1,4 +1,4 @@
-"""Exports are read the way the other projects read them: their formulas from index to seconds, written out here."""
+"""Exports, read as the other projects read them, with their formulas from index to seconds."""
 
 import json
 import pickle
@@ -101,14 +101,14 @@ def test_pkl_is_the_released_layout(features, tmp_path):
 
 def test_times_are_never_guessed(tmp_path):
     released = write(tmp_path / "released.h5", {})
-    with pytest.raises(TspError, match="does not say its stride"):
+    with pytest.raises(TspError, match="states no stride"):
         export("opentad", released, tmp_path / "out")
     export("opentad", released, tmp_path / "out", timing=Timing(stride=1, fps=15.0, clip_length=16))
     assert json.loads((tmp_path / "out/opentad.json").read_text())["feature_stride"] == 1
-    with pytest.raises(TspError, match="leave the options away"):
+    with pytest.raises(TspError, match="omit the options"):
         export("opentad", write(tmp_path / "f.h5", FACTS), tmp_path, timing=Timing(stride=1, fps=15.0, clip_length=16))
 
 
 def test_unknown_layout(features, tmp_path):
-    with pytest.raises(TspError, match="'opentads' is no layout; allowed: opentad"):
+    with pytest.raises(TspError, match="'opentads' is not a layout; allowed: opentad"):
         export("opentads", features, tmp_path)

@@ -25,7 +25,7 @@ TINY = replace(ENCODER, factory="unit.features.test_extract:tiny")
 
 
 def tiny():
-    """Mean colour of each half of the clip: quick, and sensitive to every frame."""
+    """Mean colour of each half of the clip: fast, and sensitive to every frame."""
     network = torch.nn.Module()
     network.feature_dim = 6
     network.twice = torch.nn.Linear(6, 6, bias=False)
@@ -73,7 +73,7 @@ def run(data, output, *, videos=None, stride=4, manifest=None, work=None, **opti
 
 def test_one_row_per_clip_in_the_order_of_the_table(data, tmp_path):
     found, facts = run(data, tmp_path / "f.h5")
-    # 30 fps: N = F / 2 frames at 15 fps, floor((N - 16) / stride) + 1 clips; 20 frames fill none and are padded.
+    # 30 fps: N = F / 2 frames at 15 fps, floor((N - 16) / stride) + 1 clips; 20 frames are padded to one clip.
     assert {name: x.shape for name, x in found.items()} == {
         "v_a": (9, 6),
         "v_b.c": (5, 6),
@@ -168,7 +168,7 @@ def test_a_video_that_is_not_the_manifest_s_is_an_error(data, tmp_path):
     sums = {name: sha256(data / "videos" / name) for name in FRAMES}
     run(data, tmp_path / "f.h5", manifest=write_manifest(tmp_path / "probe.csv", FRAMES, sums))
     manifest = write_manifest(tmp_path / "probe.csv", FRAMES, sums | {"v_d.mp4": "0" * 64})
-    with pytest.raises(TspError, match=r"v_d\.mp4: not the video that .*probe\.csv lists; delete it"):
+    with pytest.raises(TspError, match=r"v_d\.mp4: not the video listed in .*probe\.csv; delete it"):
         run(data, tmp_path / "f.h5", manifest=manifest)
 
 
@@ -188,13 +188,13 @@ def test_damaged_features_of_an_interrupted_shard_are_found(data, tmp_path, monk
 def test_a_missing_file_is_an_error(data, tmp_path):
     shutil.copytree(data / "videos", tmp_path / "videos")
     (tmp_path / "videos/v_d.mp4").unlink()
-    with pytest.raises(TspError, match=r"v_d.mp4: no such video"):
+    with pytest.raises(TspError, match=r"v_d\.mp4: listed in .*, but missing"):
         run(data, tmp_path / "f.h5", videos=tmp_path / "videos")
 
 
 def test_short_videos_by_policy(data, tmp_path):
     padded, _ = run(data, tmp_path / "a.h5", short="pad")
-    # Ten frames at 15 fps, grey 0, 4, ... 36; the last one fills the other six places.
+    # Ten frames at 15 fps, grey 0, 4, ... 36; the last one is repeated six times.
     grey = np.minimum(np.arange(16), 9) * 4 / 255
     halves = 2 * np.repeat([grey[:8].mean(), grey[8:].mean()], 3).reshape(2, 3).T.ravel()
     np.testing.assert_allclose(padded["v_short"][0], halves, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Released feature files: fetched, checked, their facts stated."""
+"""Released feature files: fetched, validated, attributes added."""
 
 import hashlib
 import os
@@ -42,7 +42,7 @@ def test_facts_are_stated_and_values_kept(tmp_path, dim, caplog):
     values = np.random.default_rng(0).normal(size=(5, dim)).astype(np.float32)
     source = released(tmp_path / "a.h5", v_x=values)
     fetch(source, tmp_path / "out.h5")
-    assert "not checked" in caplog.text
+    assert "not verified" in caplog.text
     with FeatureFile(tmp_path / "out.h5") as file:
         assert np.array_equal(file["v_x"], values)
         facts = file.attributes
@@ -63,7 +63,7 @@ def test_sum_is_checked(tmp_path, dim):
 def test_what_a_killed_run_fetched_is_checked_too(tmp_path, dim):
     source = released(tmp_path / "a.h5", v_x=np.zeros((1, dim), np.float32))
     left = released(tmp_path / "out.h5.fetched", v_y=np.ones((1, dim), np.float32))
-    with pytest.raises(TspError, match="not the right one"):
+    with pytest.raises(TspError, match="this is another file"):
         fetch(source, tmp_path / "out.h5", digest=sha256(source)[:8])
     assert not left.exists()
     fetch(source, tmp_path / "out.h5", digest=sha256(source)[:8])
@@ -96,7 +96,7 @@ def test_no_hdf5_and_no_file(tmp_path):
 
 
 def pickled(folder, **entries):
-    """A folder as the released extraction writes it."""
+    """A folder as written by the released extraction."""
     folder.mkdir(exist_ok=True)
     for name, array in entries.items():
         (folder / f"{name}.pkl").write_bytes(pickle.dumps(array))
@@ -114,7 +114,7 @@ def test_a_folder_of_pickles_becomes_one_file(tmp_path, dim):
     values = np.random.default_rng(0).normal(size=(5, dim))
     entries = {"v_b": values, "v_a": values[:0], "v_C": np.asfortranarray(values.astype(np.float16)), "v_a-1": values}
     source = pickled(tmp_path / "pkl", **entries)
-    # Left by a copy that was cut, and of another kind.
+    # A remnant of an interrupted copy, and a file of another kind.
     (source / ".v_c.pkl").write_bytes(b"half")
     (source / "readme.txt").write_text("features")
     fetch(source, tmp_path / "out.h5")
@@ -145,13 +145,13 @@ def test_the_sum_of_a_folder_is_what_the_shell_prints(tmp_path, dim, caplog):
     )
     assert said.stdout.split()[0] == expected
     fetch(source, tmp_path / "out.h5", digest=expected[:8].upper())
-    assert "not checked" not in caplog.text
+    assert "not verified" not in caplog.text
     with FeatureFile(tmp_path / "out.h5") as file:
         assert file.attributes["source_sha256"] == expected
     with pytest.raises(TspError, match=f"pkl: SHA-256 starts with {expected[:8]}, expected 00000000"):
         fetch(source, tmp_path / "other.h5", digest="00000000")
     fetch(source, tmp_path / "other.h5")
-    assert "not checked" in caplog.text
+    assert "not verified" in caplog.text
 
 
 def test_an_export_comes_back(tmp_path, dim):
@@ -186,16 +186,16 @@ def test_other_pickles_are_refused(tmp_path, array, message):
 def test_folders_that_cannot_be_read_whole_are_refused(tmp_path, dim):
     source = pickled(tmp_path / "pkl")
     (source / ".v_x.pkl").write_bytes(b"")
-    refused(source, tmp_path / "out.h5", r"pkl: holds no \.pkl file")
+    refused(source, tmp_path / "out.h5", r"pkl: contains no \.pkl file")
     pickled(source, v_x=np.zeros((1, dim)))
     (source / "v_y.pkl").symlink_to(tmp_path / "elsewhere.pkl")
-    refused(source, tmp_path / "out.h5", r"v_y\.pkl: is no file that can be read")
+    refused(source, tmp_path / "out.h5", r"v_y\.pkl: not a readable file")
     (source / "v_y.pkl").unlink()
     (source / "v_y.pkl").mkdir()
-    refused(source, tmp_path / "out.h5", r"v_y\.pkl: is no file that can be read")
+    refused(source, tmp_path / "out.h5", r"v_y\.pkl: not a readable file")
     (source / "v_y.pkl").rmdir()
     (source / os.fsdecode(b"v_\xff.pkl")).write_bytes((source / "v_x.pkl").read_bytes())
-    refused(source, tmp_path / "out.h5", "half a Unicode character")
+    refused(source, tmp_path / "out.h5", "lone Unicode surrogate")
 
 
 def test_a_folder_is_read_again_after_a_kill(tmp_path, dim):

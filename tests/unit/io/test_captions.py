@@ -1,4 +1,4 @@
-"""Caption files: what is written is read back; faults are named."""
+"""Caption files: round trips, and messages for invalid files."""
 
 import json
 
@@ -15,7 +15,7 @@ def test_round_trip(tmp_path):
     write_captions(tmp_path / "p.json.gz".removesuffix(".gz"), {"v_a": [EVENT, plain], "v_b": []}, version="x")
     assert read_captions(tmp_path / "p.json") == {"v_a": [EVENT, plain], "v_b": []}
     assert read_captions(tmp_path / "p.json", most=1)["v_a"] == [EVENT]
-    # The official script insists on all three.
+    # The official script requires all three.
     assert set(json.loads((tmp_path / "p.json").read_text())) == {"version", "external_data", "results"}
 
 
@@ -39,7 +39,7 @@ def test_a_score_as_a_list_of_one_is_read(tmp_path):
         ("", "empty"),
         ("[1]", "expected a JSON object, found list"),
         ("{}", "no 'results' object"),
-        ('{"results": {"v_a": 1}}', r"results\['v_a'\] is no list"),
+        ('{"results": {"v_a": 1}}', r"results\['v_a'\] is not a list"),
         ('{"results": {"v_a": [[0, 1]]}}', r"\[0\]: expected an object with timestamp"),
         ('{"results": {"v_a": [{"timestamp": [0, 1], "sentence": null}]}}', "the sentence is None"),
         ('{"results": {"v_a": [{"timestamp": [0], "sentence": ""}]}}', "expected \\[start, end\\]"),

@@ -1,4 +1,4 @@
-"""Atomic writing and reading with clear errors."""
+"""Atomic writing, and reading with clear errors."""
 
 import errno
 import gzip

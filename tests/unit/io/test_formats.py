@@ -1,4 +1,4 @@
-"""Tables, features, predictions and annotations: round trips and refusals."""
+"""Tables, features, predictions and annotations: round trips, and rejection of invalid files."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
-from tsp.io.features import FeatureFile, failed_attributes, feature_writer, merge_features, read_features
+from tsp.io.features import FeatureFile, failed_attributes, feature_writer, merge_features
 from tsp.io.files import write_json
 from tsp.io.predictions import read_predictions, write_predictions, write_thumos14
 from tsp.io.tables import LIST_COLUMNS, METADATA_COLUMNS, read_metadata, read_table, write_table
@@ -65,7 +65,7 @@ def test_missing_features_name_file_and_video(tmp_path):
     with feature_writer(tmp_path / "f.h5", FACTS) as writer:
         writer.write("v_a", np.ones((1, 2)))
     with pytest.raises(TspError, match="v_missing"):
-        read_features(tmp_path / "f.h5", "v_missing")
+        FeatureFile(tmp_path / "f.h5")["v_missing"]
 
 
 def test_merging_keeps_order_and_refuses_mixed_shards(tmp_path):
@@ -136,7 +136,7 @@ def test_thumos14_text_keeps_full_precision(tmp_path):
         ("v 0 1 22", "line 3: 4 columns"),
         ("v 0 1 Diving 0.5", "line 3: expected video"),
         ("v 0 x 22 0.5", "line 3: expected video"),
-        ("v 0 1 8 0.5", "line 3: class 8 is none of THUMOS14's"),
+        ("v 0 1 8 0.5", "line 3: class 8 is none of the THUMOS14 classes"),
         ("v 0 1 22 nan", "line 3: segment or score is not finite"),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_broken_line_of_thumos14_is_named(tmp_path, line, text):
 
 
 @pytest.mark.parametrize(
-    ("video", "label", "text"), [("a b", "Diving", "spaces"), ("a", "run", "none of THUMOS14's 20")]
+    ("video", "label", "text"), [("a b", "Diving", "spaces"), ("a", "run", "none of the 20 THUMOS14")]
 )
 def test_thumos14_text_cannot_hold_everything(tmp_path, video, label, text):
     with pytest.raises(TspError, match=text):

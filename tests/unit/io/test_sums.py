@@ -1,4 +1,4 @@
-"""Files that changed behind the back of the steps."""
+"""Detection of outputs that changed after their step."""
 
 import pytest
 
@@ -22,14 +22,14 @@ def test_an_unchanged_file_passes(made):
 @pytest.mark.parametrize("content", ["x\n2\n", "", "x\n"])
 def test_a_changed_file_is_one_line_that_says_what_to_do(made, content):
     made.write_text(content)
-    with pytest.raises(TspError, match=r"results/a\.csv: not what its step wrote.*delete it") as caught:
+    with pytest.raises(TspError, match=r"results/a\.csv: differs from what its step wrote.*delete it") as caught:
         sums.check(["results/a.csv"])
     assert "\n" not in str(caught.value)
 
 
 def test_a_damaged_record_is_noticed_too(made):
     (sums.FOLDER / "results/a.csv.sha256").write_text("")
-    with pytest.raises(TspError, match="not what its step wrote"):
+    with pytest.raises(TspError, match="differs from what its step wrote"):
         sums.check(["results/a.csv"])
 
 

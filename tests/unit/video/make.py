@@ -1,4 +1,4 @@
-"""Small videos whose pictures tell their frame numbers: 12 bits as black and white squares, safe from H.264."""
+"""Small videos that encode the frame number in 12 black or white squares, robust to H.264."""
 
 from fractions import Fraction
 
@@ -64,7 +64,7 @@ def write_video(path, frames, *, fps=30, times_ms=None, sound=False, b_frames=2,
 
 
 def write_sound(path, seconds=0.5):
-    """A file with sound and no picture."""
+    """A file with audio and without video."""
     with av.open(f"file:{path}", "w") as container:
         _mux_tone(container, container.add_stream("aac", rate=16_000), seconds)
     return path

@@ -1,4 +1,4 @@
-"""Which frames clips have: worked by hand, and as properties."""
+"""Frames of clips: values worked out by hand, and properties."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_a_start_on_a_frame_is_that_frame(frame, fps):
 
 
 def test_released_time_stamps_may_lag_by_one_frame():
-    # k/30 s is 512 k ticks of 1/15360 s, but for rounding, which takes some of them to just below.
+    # k/30 s is 512 k ticks of 1/15360 s; rounding puts some of them just below.
     ours = np.array([clip_frames(k / 30, 30.0)[0] for k in range(3000)])
     theirs = np.array([clip_frames(k / 30, 30.0, released_timestamps=True)[0] for k in range(3000)])
     lag = ours - theirs

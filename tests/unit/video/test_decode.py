@@ -1,4 +1,4 @@
-"""Frames by number, and what happens with files that are none or half."""
+"""Frames by number, and errors for damaged, truncated and other files."""
 
 import pickle
 
@@ -67,7 +67,7 @@ def test_reading_may_stop_and_start_again(path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    # The index comes first, so that half of the file can still be opened.
+    # The index comes first, so that half of the file can be opened.
     path = tmp_path_factory.mktemp("damaged") / "whole.mp4"
     return write_video(path, 100, gop=20, muxer={"movflags": "faststart"})
 

@@ -1,4 +1,4 @@
-"""Fetching from a server on this machine that answers, refuses, stalls and breaks off, and from folders."""
+"""Downloads from a local server that answers, rejects, stalls and disconnects, and from folders."""
 
 import hashlib
 import http.server
@@ -19,14 +19,14 @@ from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_t
 from tsp.types import Segment, Video
 from tsp.video import download
 from tsp.video.config import DownloadConfig
-from tsp.video.download import _page_fault, download_shard, fetch, raw_path
+from tsp.video.download import _page_error, download_shard, fetch, raw_path
 
 BODY = bytes(range(256)) * 64
 CONFIG = DownloadConfig(timeout_s=0.3, attempts=3, workers=2)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """What happens is in the first part of the path; the rest is a file name."""
+    """The first part of the path selects the behaviour; the remainder is a file name."""
 
     def do_GET(self):
         name = urllib.parse.unquote(self.path.split("?")[0].split("/")[1])
@@ -72,7 +72,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.free.wait(5)
 
     def on_cut(self, asked, count):
-        """Half of what is left each time, the third time all; states no type."""
+        """Half of the remaining bytes each time, the third time all; no Content-Type."""
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         left = BODY[start:]
         self.send_response(206 if asked else 200)
@@ -82,7 +82,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(left if count == 3 else left[: len(left) // 2])
 
     def on_deaf(self, asked, count):
-        """Knows nothing of ranges."""
+        """Ignores range requests."""
         self.send(200, BODY)
 
     def on_past(self, asked, count):
@@ -187,7 +187,7 @@ def test_a_cut_connection_is_never_taken_for_a_file(server, tmp_path):
     config = DownloadConfig(attempts=1, timeout_s=0.3)
     status, reason = refused(url(server, "cut"), tmp_path, config)
     assert (status, reason) == ("transient", "connection cut after 8192 of 16384 bytes")
-    # The next job goes on from there.
+    # The next job resumes from there.
     assert [p.name for p in tmp_path.iterdir()] == ["v_a.mp4.part"]
     assert raw_path(tmp_path, "v_a.mp4") is None
     refused(url(server, "cut"), tmp_path, config)
@@ -350,7 +350,7 @@ class Page(Exception):
     ],
 )
 def test_words_of_video_pages(text, status):
-    fault = _page_fault(Page(text))
+    fault = _page_error(Page(text))
     assert fault.status == status
     assert not str(fault).startswith("ERROR")
 
@@ -359,9 +359,9 @@ def test_codes_of_video_pages():
     for code, status in ((404, "gone"), (429, "transient"), (451, "blocked")):
         error = Page("ERROR: HTTP Error")
         error.exc_info = (None, types.SimpleNamespace(status=code), None)
-        assert _page_fault(error).status == status
+        assert _page_error(error).status == status
     with pytest.raises(OSError, match="No space"):
-        _page_fault(Page("ERROR: unable to write data: [Errno 28] No space left on device"))
+        _page_error(Page("ERROR: unable to write data: [Errno 28] No space left on device"))
 
 
 def test_a_page_goes_to_yt_dlp(server, tmp_path, monkeypatch):

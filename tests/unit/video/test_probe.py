@@ -1,4 +1,4 @@
-"""What videos hold, and the joined tables of a subset."""
+"""Frame counts of videos, and the merged tables of a subset."""
 
 import pandas as pd
 import pytest
@@ -54,7 +54,7 @@ def test_shards_are_joined_in_order(tmp_path):
     assert metadata["filename"].tolist() == ["v_b.mp4", "v_a.mp4", "v_NA.mp4"]
     assert metadata.iloc[0].tolist() == ["v_b.mp4", 2.0, 30.0, 60]
     assert manifest["video"].tolist() == ["b", "x", "a", "NA"]
-    # Whole numbers stay whole beside missing ones.
+    # Integers stay integers next to missing values.
     assert (tmp_path / "manifest.csv").read_text().splitlines()[1] == "b,v_b.mp4,ok,,7,ab,2.0,30.0,60"
 
 
@@ -84,7 +84,7 @@ def test_no_usable_video_is_never_accepted(tmp_path):
 
 
 def test_duration_survives_the_tables(tmp_path):
-    # Byte-equal ground truth rests on it.
+    # Byte-equal ground truth depends on it.
     facts = {**PROBED, "video-duration": 47 / (30000 / 1001), "fps": 30000 / 1001, "video-frames": 47}
     metadata, _ = merge(tmp_path, 0.0, [("a", "ok", facts)])
     assert metadata.iloc[0].tolist()[1:] == [47 / (30000 / 1001), 30000 / 1001, 47]

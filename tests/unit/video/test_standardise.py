@@ -1,4 +1,4 @@
-"""Re-encoding: the call, odd names and broken files, and what a second run does."""
+"""Re-encoding: the command, unusual names, damaged files, and repeated runs."""
 
 import hashlib
 import re
@@ -28,7 +28,7 @@ def words(**fields):
 
 
 def test_the_call_in_full():
-    # As the paper's: constant 30 fps by filter, first picture and sound stream, no option that changes quality.
+    # As in the paper: constant 30 fps by filter, first video and audio stream, no option that changes the quality.
     assert words()[1:] == [
         *("-probesize", "50M", "-i", "file:in.mkv"),
         *("-filter_complex", "[0:v:0]fps=fps=30[s0]", "-map", "[s0]", "-map", "0:a:0?"),
@@ -99,7 +99,7 @@ def test_odd_names(tmp_path, monkeypatch, name):
     source = write_video(tmp_path / "in.mp4", 3)
     folder = tmp_path / "work"
     folder.mkdir()
-    monkeypatch.chdir(folder)  # relative names, so that a leading dash really leads
+    monkeypatch.chdir(folder)  # relative names, so that the dash is the first character
     source.rename(folder / f"{name}.mp4")
     standardise_video(Path(f"{name}.mp4"), Path(f"v_{name}.mp4"), CONFIG)
     standardise_video(Path(f"{name}.mp4"), Path(f"-{name}.mp4"), CONFIG)
@@ -141,7 +141,7 @@ def test_broken_files_are_rows(tmp_path, raw):
     assert found.loc["good", "reason"] == ""
     assert "the raw file is missing" in found.loc["absent", "reason"]
     assert all(found.loc[n, "reason"] for n in ("sound", "empty", "text", "cut"))
-    # Of the failed ones nothing lies about, finished or not.
+    # Failed videos leave no files, neither finished nor temporary ones.
     assert [p.name for p in (tmp_path / "videos").iterdir()] == ["v_good.mp4"]
 
 
@@ -149,12 +149,12 @@ def test_sizes_and_sums_are_those_of_the_new_file(tmp_path, raw):
     run_shard(tmp_path, [("good", "ok"), ("absent", "ok")])
     content = (tmp_path / "videos/v_good.mp4").read_bytes()
     text = (tmp_path / "standardise.csv").read_text().splitlines()
-    # Whole numbers, also where another row has none.
+    # Integers, although another row has no value.
     assert text[1] == f"good,v_good.mp4,ok,,{len(content)},{hashlib.sha256(content).hexdigest()},,,"
 
 
 def cut_behind_the_index(folder, name, **muxer):
-    """A file whose second half of the pictures is missing, all that stands before them being whole."""
+    """A file without the second half of its frames, with an intact header and index."""
     whole = write_video(folder / name, 240, gop=10, sound=True, muxer=muxer).read_bytes()
     start = whole.index(b"mdat") if name.endswith(".mp4") else 0
     return whole[: (len(whole) + start) // 2]
@@ -220,7 +220,7 @@ def test_a_raw_file_that_is_not_the_manifest_s_is_refused(tmp_path, raw):
     manifest = manifest_of(tmp_path / "download.csv", [("good", "ok")])
     table = read_manifest(manifest).assign(sha256="0" * 64)
     write_table(table.astype({"bytes": "Int64"}), manifest)
-    with pytest.raises(TspError, match=r"v_good\.mkv: not the file that .*download\.csv lists; delete both"):
+    with pytest.raises(TspError, match=r"v_good\.mkv: not the file listed in .*download\.csv; delete both"):
         standardise_shard(manifest, raw, tmp_path / "videos", tmp_path / "out.csv", CONFIG, 1)
 
 

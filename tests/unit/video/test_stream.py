@@ -1,4 +1,4 @@
-"""Clips from one pass are the clips cut one by one."""
+"""Clips from one pass equal clips cut one by one."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Pixels to network input: worked by hand on small pictures."""
+"""Transforms from pixels to network input, against values worked out by hand."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_normalise_by_channel():
 
 @pytest.mark.parametrize(
     ("size", "top", "left"),
-    # 128 x 171 is the paper's; 29.5 is rounded to the even 30, 28.5 to the even 28.
+    # 128 x 171 as in the paper; 29.5 is rounded to the even 30, 28.5 to the even 28.
     [((128, 171), 8, 30), ((128, 169), 8, 28), ((112, 112), 0, 0), ((113, 115), 0, 2)],
 )
 def test_centre_crop_rounds_half_to_even(size, top, left):

@@ -17,6 +17,7 @@ from tsp.io.files import atomic, read_text
 from tsp.io.tables import read_metadata
 from tsp.localise.data import duration_s
 from tsp.localise.nms import Scored
+from tsp.names import feature_key
 from tsp.segments import tiou
 from tsp.types import Video
 
@@ -107,7 +108,7 @@ class Clock:
         if metadata is None:
             return Clock(by_name=facts or {})
         rows = read_metadata(metadata)[["filename", "video-frames", "fps"]].itertuples(index=False)
-        by_key = {str(name).rsplit(".", 1)[0]: (int(frames), float(fps)) for name, frames, fps in rows}
+        by_key = {feature_key(str(name)): (int(frames), float(fps)) for name, frames, fps in rows}
         return Clock(by_key=by_key, by_name=facts or {})
 
     def of(self, video: Video) -> tuple[int, float]:
