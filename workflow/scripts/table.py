@@ -2,7 +2,8 @@
 
 from tsp.config.load import build
 from tsp.report.config import TableConfig
-from tsp.report.tables import build_table, read_scores, write_table
+from tsp.report.scores import read_scores
+from tsp.report.tables import build_table, write_table
 from tsp.steps import run_step
 
 

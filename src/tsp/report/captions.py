@@ -1,6 +1,5 @@
 """Captions of single videos: when what is said, by people and by each run, and the sentences side by side."""
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,8 @@ from matplotlib.axes import Axes
 
 from tsp.errors import TspError
 from tsp.io.captions import CaptionedEvent, Captions, read_captions, read_references
-from tsp.io.files import atomic
-from tsp.report.markup import document, embedded, grid, text
+from tsp.report.markup import data_url, read_fragment, render, write_standalone
 from tsp.report.style import COLOURS, TRUTH, drawing
-from tsp.report.tables import BEGIN, END, read_fragment
 
 EXAMPLES, SENTENCES = 3, 5
 # A page of a few examples should still open at once.
@@ -104,44 +101,30 @@ def _lanes(axes: Axes, example: Example) -> None:
 def write_captions(
     output: str | Path, *, table: str | Path, examples: Sequence[Example], figure: str | Path, videos: str | Path
 ) -> None:
-    """A page of its own with the scores, the figure, and each video with its sentences.
+    """Write a page with the scores, the figure, and each video with its sentences.
 
     Args:
-        output: the HTML file; `tables.read_fragment` takes its content into the report.
+        output: the HTML file; `markup.read_fragment` takes its content into the report.
         table: HTML file of the scores.
         examples: the videos.
         figure: the PNG of `draw_events`.
         videos: folder of the standardised files.
     """
-    parts = [read_fragment(table)]
-    parts.append(
-        '<figure class="wide" style="width:750px"><h3>When something is said</h3><div class="scroll" tabindex="0">'
-        f'<img alt="Events of the references and of each run over time" src="{embedded(figure)}"></div><figcaption>'
-        "References above the five best proposals of each run (first seed); numbers are those of the sentences."
-        "</figcaption></figure>"
-    )
-    parts += [_example(example, Path(videos)) for example in examples]
-    with atomic(output) as temporary:
-        page = document("Dense captions", f"{BEGIN}{''.join(parts)}{END}")
-        temporary.write_text(page, encoding="utf-8")
+    values = {
+        "scores": read_fragment(table),
+        "figure": data_url(Path(figure).read_bytes(), "image/png"),
+        "examples": [_shown(example, Path(videos) / f"{example.name}.mp4") for example in examples],
+    }
+    write_standalone(output, "Dense captions", render("captions.html.j2", values))
 
 
-def _example(example: Example, videos: Path) -> str:
+def _shown(example: Example, path: Path) -> dict[str, object]:
+    """What the template shows of a video: its file where it is small enough to embed, and the table of sentences."""
     rows = [
         [f"{who} {n}", f"{e.start_s:.1f}–{e.end_s:.1f} s", e.sentence]
         for who, events in example.spoken.items()
         for n, e in enumerate(events, 1)
     ]
-    sentences = grid(["who", "when", "sentence"], rows, kind="text")
-    return f'<article class="example"><h3>{text(example.name)}</h3>{_video(example, videos)}{sentences}</article>'
-
-
-def _video(example: Example, videos: Path) -> str:
-    path = videos / f"{example.name}.mp4"
-    if not path.exists() or path.stat().st_size > LARGEST_VIDEO:
-        return f'<p class="soft">Not embedded: <code>{text(path)}</code>.</p>'
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return (
-        f'<video controls muted preload="metadata" aria-label="{text(example.name)}" '
-        f'src="data:video/mp4;base64,{data}"></video>'
-    )
+    embedded = path.exists() and path.stat().st_size <= LARGEST_VIDEO
+    video = data_url(path.read_bytes(), "video/mp4") if embedded else None
+    return {"name": example.name, "path": path, "video": video, "rows": rows}

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 
 from tsp.evaluation.errors import KINDS
 from tsp.io.files import read_text
+from tsp.report.scores import Scores
 from tsp.report.style import COLOURS, INK, SOFT, drawing, legend_above
-from tsp.report.tables import Scores
 
 Results = Mapping[str, Mapping[str, Any]]
 CHARACTERISTICS = {"coverage": "Coverage", "length": "Length", "instances": "Instances in the video"}

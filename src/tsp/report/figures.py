@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 
 from tsp.errors import TspError
 from tsp.io.files import read_text
+from tsp.report.scores import Cell, Scores, metric_value
 from tsp.report.style import COLOURS, SOFT, columns_of, drawing, labelled, legend_above, look
-from tsp.report.tables import Cell, Scores, metric_value
 
 Runs = Mapping[str, str] | Sequence[str]
 

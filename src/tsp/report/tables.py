@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from tsp.errors import TspError
-from tsp.io.files import atomic, read_json
+from tsp.io.files import atomic
 from tsp.io.tables import write_table as write_csv
 from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, ReferenceConfig, TableConfig
-from tsp.report.markup import document, text
+from tsp.report.markup import render, write_standalone
+from tsp.report.scores import Scores, metric_value
 from tsp.report.significance import least_exact, paired_t
 
-Cell = tuple[str, str, int]
-Scores = Mapping[Cell, Mapping[str, Any]]
 DASH = "—"
 FOOTNOTE = re.compile(r" (\[\d+\])$")
-BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 MINIATURE = (
     "Miniature: generated videos and a tiny encoder. These numbers show that the pipeline works; "
     "they say nothing about the paper's."
@@ -91,11 +89,6 @@ class Table:
     values: pd.DataFrame
 
 
-def read_scores(paths: Mapping[Cell, str | Path]) -> dict[Cell, dict[str, Any]]:
-    """Read scores.json files by (experiment, run, seed)."""
-    return {cell: read_json(path) for cell, path in paths.items()}
-
-
 def build_table(config: TableConfig, scores: Scores) -> Table:
     """Fill a table.
 
@@ -131,45 +124,12 @@ def build_table(config: TableConfig, scores: Scores) -> Table:
     return Table(config=config, lines=lines, sources=sources, summary=summary, values=values.assign(**counts))
 
 
-def metric_value(scores: Mapping[str, Any], metric: str, where: str) -> float | None:
-    """Look up `mAP@0.5`, `AR@100`, `average_mAP`, ... in the content of a scores.json.
-
-    Of its error analyses, `length@XS` is the normalised average mAP of the shortest instances, `missed_length@XS` the
-    share of them that is missed; `coverage` and `instances` likewise. A bucket without instances is None.
-
-    Raises:
-        TspError: not there; the message lists what is.
-    """
-    name, _, at = metric.partition("@")
-    scores = {**_by_bucket(scores.get("errors") or {}), **scores.get("proposals", {}), **scores}
-    try:
-        value = scores[name][f"{float(at):.2f}" if name == "mAP" else at] if at else scores[name]
-        return None if value is None else float(value)
-    except (KeyError, TypeError, ValueError) as error:
-        known = [k for k, v in scores.items() if isinstance(v, int | float)]
-        known += [f"{k}@{at}" for k in ("mAP", "AR") for at in scores.get(k, {})]
-        raise TspError(f"{where}: no metric {metric!r}; there are {', '.join(known)}") from error
-
-
-def _by_bucket(errors: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
-    found: dict[str, dict[str, float | None]] = {}
-    for name, analysis in errors.get("sensitivity", {}).items():
-        if isinstance(analysis, Mapping):
-            found[name] = {size: bucket["average_mAP_N"] for size, bucket in analysis["buckets"].items()}
-            misses = errors["false_negatives"][name]
-            found[f"missed_{name}"] = {size: bucket["missed"] for size, bucket in misses.items()}
-    return found
-
-
 def write_table(table: Table, csv: str | Path, md: str | Path, html: str | Path) -> None:
     """Write the tidy CSV, Markdown that reads well in a terminal, and a self-contained HTML page."""
     write_csv(table.values, csv)
-    for path, content in (
-        (md, markdown(table)),
-        (html, document(table.config.title, f"{BEGIN}{fragment(table)}{END}")),
-    ):
-        with atomic(path) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+    with atomic(md) as temporary:
+        temporary.write_text(markdown(table), encoding="utf-8")
+    write_standalone(html, table.config.title, fragment(table))
 
 
 def markdown(table: Table) -> str:
@@ -190,32 +150,31 @@ def markdown(table: Table) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def fragment(table: Table) -> str:
+def fragment(table: Table) -> Markup:
     """The table as a part of an HTML page."""
     config = table.config
-    badge = ' <span class="badge">miniature</span>' if config.miniature else ""
-    parts = [f'<section class="result"><h2>{text(config.title)}{badge}</h2>']
-    parts += [f'<p class="banner">{text(MINIATURE)}</p>'] if config.miniature else []
-    parts += [f"<p>{text(config.note)}</p>"] if config.note else []
-    parts += [f'<p class="summary">{text(" ".join(table.summary))}</p>'] if table.summary else []
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in ["features", *[c.title for c in config.columns]])
-    parts.append(f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>')
-    for line in table.lines:
-        cells = "".join("<td>" + FOOTNOTE.sub(r"<sup>\1</sup>", text(cell)) + "</td>" for cell in line.cells)
-        kind = f"{line.kind} sub" if line.sub else line.kind
-        parts.append(f'<tr class="{kind}"><th scope="row">{text(line.label)}</th>{cells}</tr>')
-    parts.append(f'</tbody></table></div><p class="soft">{text(_legend(table))}</p>')
-    notes = "".join(f'<li><span class="certainty">{text(c)}</span>: {text(s)}</li>' for c, s in table.sources)
-    parts.append((f'<ol class="notes">{notes}</ol>' if notes else "") + "</section>")
-    return "\n".join(parts)
+    lines = [
+        {"kind": line.kind, "sub": line.sub, "label": line.label, "cells": [_footnoted(cell) for cell in line.cells]}
+        for line in table.lines
+    ]
+    values = {
+        "title": config.title,
+        "miniature": config.miniature,
+        "warning": MINIATURE,
+        "note": config.note,
+        "summary": " ".join(table.summary),
+        "header": ["features", *[c.title for c in config.columns]],
+        "lines": lines,
+        "legend": _legend(table),
+        "sources": table.sources,
+    }
+    return render("table.html.j2", values)
 
 
-def read_fragment(path: str | Path) -> str:
-    """The table inside a page that `write_table` wrote."""
-    page = Path(path).read_text(encoding="utf-8")
-    if BEGIN not in page or END not in page:
-        raise TspError(f"{path}: not a page with a table of ours; make it again")
-    return page.split(BEGIN, 1)[1].split(END, 1)[0]
+def _footnoted(cell: str) -> tuple[str, str]:
+    """The text of a cell, and its `[number]` if there is one."""
+    value, *footnote = FOOTNOTE.split(cell)
+    return value, footnote[0] if footnote else ""
 
 
 def _legend(table: Table) -> str:

@@ -14,7 +14,7 @@ from tsp.io.files import write_json
 from tsp.report.captions import EXAMPLES, SENTENCES, draw_events, examples_of
 from tsp.report.captions import write_captions as write_page
 from tsp.report.config import ColumnConfig, DifferenceConfig, RowConfig, TableConfig
-from tsp.report.page import Picture, build_page
+from tsp.report.page import Page, Picture, build_page
 from tsp.report.tables import build_table, write_table
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -68,8 +68,7 @@ def caption_page(caption_files, table):
 def report(tmp_path_factory, table, caption_page):
     folder = tmp_path_factory.mktemp("report")
     (folder / "o.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
-    build_page(
-        folder / "index.html",
+    page = Page(
         title="TSP",
         intro="Features of an encoder.",
         miniature=True,
@@ -81,6 +80,7 @@ def report(tmp_path_factory, table, caption_page):
         provenance={"code": "abc"},
         digests={f"results/a/long/path/of/a/file/{n}/encoder.safetensors": "0" * 64 for n in range(2)},
     )
+    build_page(folder / "index.html", page)
     return folder / "index.html"
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from tsp.errors import TspError
 from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, ReferenceConfig, RowConfig, TableConfig
-from tsp.report.tables import MINIATURE, build_table, fragment, markdown, metric_value, read_fragment, write_table
+from tsp.report.markup import read_fragment
+from tsp.report.scores import metric_value
+from tsp.report.tables import MINIATURE, build_table, fragment, markdown, write_table
 
 CONFIG = TableConfig(
     title="A <table>",
