@@ -239,9 +239,9 @@ def _add_errors(tasks: argparse._SubParsersAction) -> None:  # type: ignore[type
 
 
 def _errors(args: argparse.Namespace) -> int:
-    from tsp.evaluation.detection import warn_of
     from tsp.evaluation.errors import BUCKETS, ERROR_TIOUS, analyse, characterise
     from tsp.evaluation.io import read_detections, with_durations
+    from tsp.evaluation.protocol import warn_of
 
     names = args.names or [p.name.removesuffix(".gz").removesuffix(".json") for p in args.predictions]
     if len(names) != len(args.predictions) or len(set(names)) < len(names):

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from tsp.errors import TspError
-from tsp.evaluation.detection import check_tious
 from tsp.evaluation.io import Floats
 from tsp.evaluation.meteor import Meteor, tokenise
+from tsp.evaluation.protocol import check_tious, tiou_name
 from tsp.io.captions import CaptionedEvent, Captions, read_captions, read_references
 from tsp.progress import progress
 
@@ -177,7 +177,7 @@ def scores_json(result: CaptionResult) -> dict[str, Any]:
     return {
         "average": {metric: result.average(metric) for metric in metrics},
         "per_tiou": {
-            f"{t:.2f}": {metric: values[metric][row] for metric in metrics} for row, t in enumerate(result.tious)
+            tiou_name(t): {metric: values[metric][row] for metric in metrics} for row, t in enumerate(result.tious)
         },
         "options": result.options,
         "counts": result.counts,

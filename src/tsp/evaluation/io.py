@@ -2,7 +2,7 @@
 
 import array
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ Ints = NDArray[np.int64]
 DUPLICATE_S = 1e-3
 UNKNOWN = -1
 TIMELESS = (0.0, 1.0)  # entries without segment: any that is neither empty nor reversed
+# Number of the video, label, start and end in seconds.
+Row = tuple[int, str, float, float]
 # Class number of the entry at a place of a video, None to leave it out.
 LabelOf = Callable[[dict[str, Any], str, int], int | None]
 log = logging.getLogger(__name__)
@@ -53,7 +55,10 @@ class GroundTruth:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _fix(self, video=_ints(self.video), label=_ints(self.label), segments=_segments(self.segments))
+        _set(
+            self,
+            {"video": _ints(self.video), "label": _ints(self.label), "segments": _segments(self.segments)},
+        )
         n = len(self.segments)
         _check_index("ground truth: video", self.video, n, 0, len(self.videos))
         _check_index("ground truth: label", self.label, n, 0, len(self.classes))
@@ -65,7 +70,7 @@ class GroundTruth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predictions:
+class ScoredSegments:
     """Scored segments in file order.
 
     Args:
@@ -84,7 +89,15 @@ class Predictions:
 
     def __post_init__(self) -> None:
         score = np.asarray(self.score, dtype=np.float64).reshape(-1)
-        _fix(self, video=_ints(self.video), label=_ints(self.label), segments=_segments(self.segments), score=score)
+        _set(
+            self,
+            {
+                "video": _ints(self.video),
+                "label": _ints(self.label),
+                "segments": _segments(self.segments),
+                "score": score,
+            },
+        )
         n = len(self.segments)
         _check_index("predictions: video", self.video, n, UNKNOWN, None)
         _check_index("predictions: label", self.label, n, 0, None)
@@ -130,7 +143,7 @@ def instances_of(
         names = ", ".join(sorted({v.subset for v in everything})) or "none"
         raise TspError(f"{where}: no video of subset {subset!r}; subsets in the file: {names}")
     counted = [v for v in chosen if v.name not in blocked]
-    rows: list[tuple[int, str, float, float]] = []
+    rows: list[Row] = []
     for number, video in enumerate(counted):
         kept = [s for s in video.segments if s.label not in without_labels]
         kept = _without_duplicates(kept) if dedup else kept
@@ -142,27 +155,30 @@ def instances_of(
     if not np.isfinite(segments).all():
         number, label = rows[int(np.flatnonzero(~np.isfinite(segments).all(1))[0])][:2]
         raise TspError(f"{where}: {counted[number].name!r}: a segment of {label!r:.80} is not finite; expected seconds")
-    annotated = sum(len(v.segments) for v in counted)
-    counts = {
-        "videos": len(counted),
-        "videos_without_instances": len(counted) - len({row[0] for row in rows}),
-        "videos_blocked": len(chosen) - len(counted),
-        "instances": len(rows),
-        "instances_dropped": annotated - len(rows),
-        "instances_duplicate": len(rows) - len(set(rows)),
-        "instances_not_positive": int((segments[:, 1] <= segments[:, 0]).sum()),
-    }
     return GroundTruth(
         videos=[v.name for v in counted],
         classes=list(numbers),
         video=_ints([row[0] for row in rows]),
         label=_ints([numbers[row[1]] for row in rows]),
         segments=segments,
-        counts=counts,
+        counts=_instance_counts(chosen, counted, rows),
         durations=np.asarray([np.nan if v.duration_s is None else v.duration_s for v in counted], dtype=np.float64),
         blocked=frozenset(blocked),
         options={"ground_truth": Path(where).name, "subset": subset, "dedup": dedup},
     )
+
+
+def _instance_counts(chosen: Sequence[Video], counted: Sequence[Video], rows: Sequence[Row]) -> dict[str, int]:
+    """Counts of `GroundTruth`: videos of the subset, those not blocked, and the rows kept of these."""
+    return {
+        "videos": len(counted),
+        "videos_without_instances": len(counted) - len({row[0] for row in rows}),
+        "videos_blocked": len(chosen) - len(counted),
+        "instances": len(rows),
+        "instances_dropped": sum(len(v.segments) for v in counted) - len(rows),
+        "instances_duplicate": len(rows) - len(set(rows)),
+        "instances_not_positive": sum(end <= start for *_, start, end in rows),
+    }
 
 
 def with_durations(truth: GroundTruth, metadata: str | Path) -> GroundTruth:
@@ -184,7 +200,7 @@ def with_durations(truth: GroundTruth, metadata: str | Path) -> GroundTruth:
     return replace(truth, durations=durations, options=truth.options | {"durations": Path(metadata).name})
 
 
-def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool = False) -> Predictions:
+def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool = False) -> ScoredSegments:
     """Read labelled predictions (gzip accepted) in file order.
 
     Args:
@@ -200,7 +216,7 @@ def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labe
     return numbered(path, read_predictions(path), truth, label_of)
 
 
-def read_proposals(path: str | Path, truth: GroundTruth) -> Predictions:
+def read_proposals(path: str | Path, truth: GroundTruth) -> ScoredSegments:
     """Read proposals: as `read_detections`, any labels being ignored."""
     check_not_empty(path)
     return numbered(path, read_predictions(path), truth, lambda entry, video, place: 0)
@@ -245,7 +261,7 @@ def numbered(
     results: dict[str, list[dict[str, Any]]],
     truth: GroundTruth,
     label_of: LabelOf,
-) -> Predictions:
+) -> ScoredSegments:
     """Checked entries as arrays, with counts of what is odd.
 
     Args:
@@ -289,7 +305,7 @@ def numbered(
     elif unknown.any():
         log.warning("%s: %d predictions are in videos that are not counted", path, unknown.sum())
     videos, labels = _ints(table[:, 0]), _ints(table[:, 1])
-    return Predictions(video=videos, label=labels, segments=table[:, 2:4], score=table[:, 4], counts=counts)
+    return ScoredSegments(video=videos, label=labels, segments=table[:, 2:4], score=table[:, 4], counts=counts)
 
 
 def _without_duplicates(segments: Sequence[Segment]) -> list[Segment]:
@@ -304,7 +320,8 @@ def _without_duplicates(segments: Sequence[Segment]) -> list[Segment]:
     return kept
 
 
-def _fix(target: object, **arrays: NDArray[Any]) -> None:
+def _set(target: object, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Replace fields of a frozen dataclass while it is being made."""
     for name, values in arrays.items():
         object.__setattr__(target, name, values)
 

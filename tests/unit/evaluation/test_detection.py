@@ -11,7 +11,7 @@ from unit.evaluation.straightforward import average_precision
 from tsp.errors import TspError
 from tsp.evaluation import detection
 from tsp.evaluation.detection import evaluate, scores_json
-from tsp.evaluation.io import GroundTruth, Predictions
+from tsp.evaluation.io import GroundTruth, ScoredSegments
 from tsp.segments import tiou
 
 TIOUS = (0.3, 0.5, 0.75, 1.0)
@@ -35,7 +35,7 @@ def ground_truth(found):
 
 
 def predictions(found):
-    return Predictions(
+    return ScoredSegments(
         video=[r[0] for r in found],
         label=[r[1] for r in found],
         segments=np.reshape([r[2] for r in found], (-1, 2)),
