@@ -75,11 +75,11 @@ def classification_scores(
         predictions: submission with entries `{label, score}`, or `{"results": {video: scores}, "class": labels}`.
         subset: the ground truth's own name of the subset.
         ks: numbers of labels to look at.
-        ignore_unknown_labels: leave predictions of unknown labels out instead of refusing them.
+        ignore_unknown_labels: skip predictions with unknown labels instead of raising.
         blocked: videos left out of both files.
 
     Raises:
-        TspError: naming file and entry of the first fault.
+        TspError: naming file and entry of the first error.
     """
     truth = read_ground_truth(ground_truth, subset, blocked=blocked)
     return score_file(truth, predictions, ks, ignore_unknown_labels=ignore_unknown_labels)

@@ -76,11 +76,11 @@ def detection_map(
         tious: thresholds, ascending, in (0, 1].
         strict_compat: see `evaluate`.
         dedup: drop duplicate and empty instances (`tsp.evaluation.io.read_ground_truth`).
-        ignore_unknown_labels: leave predictions of unknown labels out instead of refusing them.
+        ignore_unknown_labels: skip predictions with unknown labels instead of raising.
         blocked: videos left out of both files.
 
     Raises:
-        TspError: naming file and entry of the first fault.
+        TspError: naming file and entry of the first error.
     """
     truth = read_ground_truth(ground_truth, subset, blocked=blocked, dedup=dedup)
     return score_file(
@@ -120,14 +120,13 @@ def evaluate(
 ) -> DetectionResult:
     """Score arrays.
 
-    ScoredSegments are ranked by score; of equal scores the later row comes first. In rank order each takes, at each
-    threshold by itself, the untaken instance of its class and video with the highest tIoU that reaches the threshold
+    Predictions are ranked by score; of equal scores the later row comes first. In rank order each takes, at each
+    threshold independently, the free instance of its class and video with the highest tIoU that reaches the threshold
     (equal tIoU: the later instance).
 
-    What holds of any input: rows may be permuted, as long as those of one class with equal scores, and instances of
-    one class and video, keep their order. Taking a hit out loses at most one hit; if it does lose one, AP does not
-    rise. If not, a former false positive has inherited the instance, and AP may rise: of hit, repetition, hit it
-    is 5/6, without the first one 1.
+    Rows may be permuted, as long as those of one class with equal scores, and instances of one class and video, keep
+    their order. Removing a hit loses at most one hit. If it does lose one, AP does not rise. Otherwise a former false
+    positive takes the instance and AP may rise: it is 5/6 for hit, duplicate, hit, and 1 without the first.
 
     Args:
         truth: the instances.
@@ -201,7 +200,7 @@ def scores_json(result: DetectionResult) -> dict[str, Any]:
 def overlapping(
     predicted: tuple[Ints, Floats], instances: tuple[Ints, Floats], *, nan_hits: bool
 ) -> tuple[Ints, Ints, Floats]:
-    """Overlapping pairs: prediction (ascending), instance, tIoU; of a prediction the most wished for comes first."""
+    """Overlapping pairs: prediction (ascending), instance, tIoU; those of one prediction in its order of preference."""
     (video, segments), (truth_video, truth_segments) = predicted, instances
     order = np.argsort(truth_video, kind="stable")
     low = np.searchsorted(truth_video[order], video, side="left")
@@ -233,19 +232,20 @@ def _matches(prediction: Ints, instance: Ints, overlap: Floats, thresholds: Floa
 
 
 def _taken(prediction: Ints, instance: Ints, n_instances: int) -> Ints:
-    """Pairs that come about when predictions choose an instance one by one in rank order.
+    """Pairs that result when predictions choose an instance one by one in rank order.
 
-    All choose at once instead: an instance keeps the best-ranked and sends the others to their next wish. Since all
-    instances rank the predictions alike, there is one stable outcome, that of choosing one by one.
+    Deferred acceptance: all choose at once, and an instance keeps the best-ranked prediction and rejects the others,
+    which go to their next choice. All instances rank the predictions alike, so the one stable matching is that of
+    choosing one by one.
     """
     free = len(prediction)
     holder = np.full(n_instances, free)  # index of the pair, which ascends with the rank
     last = np.diff(prediction, append=-1) != 0
-    wishes = np.flatnonzero(np.diff(prediction, prepend=-1))
-    while len(wishes):
+    choices = np.flatnonzero(np.diff(prediction, prepend=-1))
+    while len(choices):
         before = holder.copy()
-        np.minimum.at(holder, instance[wishes], wishes)
+        np.minimum.at(holder, instance[choices], choices)
         displaced = before[(holder < before) & (before < free)]
-        rejected = np.concatenate([wishes[holder[instance[wishes]] != wishes], displaced])
-        wishes = rejected[~last[rejected]] + 1
+        rejected = np.concatenate([choices[holder[instance[choices]] != choices], displaced])
+        choices = rejected[~last[rejected]] + 1
     return np.asarray(holder[holder < free])

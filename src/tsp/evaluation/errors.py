@@ -1,4 +1,4 @@
-"""Error analyses of detections: kinds of false positives, sensitivity to what instances are like, misses (DETAD)."""
+"""Error analyses of detections: kinds of false positives, sensitivity to instance characteristics, misses (DETAD)."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -156,7 +156,7 @@ def analyse(
         predictions: numbered by `instances.truth`.
         tious: thresholds, ascending, in (0, 1].
         joint: in the sensitivity analysis, a prediction that takes an instance of another bucket at any threshold
-            leaves at all of them (as in the published plots); False: at that threshold alone.
+            is ignored at all of them (as in the published plots); False: at that threshold only.
         strict_compat: see `tsp.evaluation.detection.evaluate`.
 
     Paper: the gains on short instances (sensitivity analysis by DETAD, Alwassel et al., ECCV 2018).
@@ -204,7 +204,7 @@ def analyse_files(
         metadata: table with the videos' durations, read where the annotations do not state all of them.
 
     Returns:
-        None where nobody states how long the videos are.
+        None where the durations of the videos are unknown.
     """
     truth = read_ground_truth(annotations, subset)
     stated = truth.durations is not None and bool((truth.durations[truth.video] > 0).all())
@@ -240,7 +240,7 @@ def normalised_precision(hits: Mask, misses: Mask, n_instances: int, norm: float
 
     Args:
         hits: `[T, M]` true positives in rank order.
-        misses: `[T, M]` false positives; what is neither is passed over.
+        misses: `[T, M]` false positives; predictions in neither mask are ignored.
         n_instances: of the class.
         norm: mean number of instances of a class.
     """
@@ -337,7 +337,7 @@ def false_negatives(instances: Characterised, ranked: list[Ranked], norm: float)
     missed = np.ones((len(ranked[0].matched), n), dtype=np.bool_)
     for r in ranked:
         hits = r.matched > UNMATCHED
-        # Matches at ranks of hardly any precision are forgotten.
+        # A match at a rank of lower precision does not count as found.
         hits &= normalised_precision(hits, ~hits, r.n_instances, norm) > MISS_PRECISION
         for row, matched, hit in zip(missed, r.matched, hits, strict=True):
             row[matched[hit]] = False

@@ -23,7 +23,7 @@ UNKNOWN = -1
 TIMELESS = (0.0, 1.0)  # entries without segment: any that is neither empty nor reversed
 # Number of the video, label, start and end in seconds.
 Row = tuple[int, str, float, float]
-# Class number of the entry at a place of a video, None to leave it out.
+# Entry, video and index in the video -> class number, None to skip it.
 LabelOf = Callable[[dict[str, Any], str, int], int | None]
 log = logging.getLogger(__name__)
 
@@ -38,10 +38,10 @@ class GroundTruth:
         video: `[N]` index into `videos`.
         label: `[N]` index into `classes`.
         segments: `[N, 2]` float64, seconds, in file order.
-        counts: what was found and what was left out.
+        counts: entries found and excluded.
         durations: `[V]` float64, seconds, NaN where the annotations state none; needed by the error analyses only.
-        blocked: videos left out here, and out of all predictions.
-        options: where it is from and what was done to it, named in every result.
+        blocked: videos excluded here and from all predictions.
+        options: its source and how it was filtered; part of every result.
     """
 
     videos: Sequence[str]
@@ -78,7 +78,7 @@ class ScoredSegments:
         label: `[M]` index into the ground truth's classes; all 0 for proposals.
         segments: `[M, 2]` float64, seconds.
         score: `[M]` float64, higher is better.
-        counts: what was found and what was left out.
+        counts: entries found and excluded.
     """
 
     video: Ints
@@ -187,7 +187,7 @@ def with_durations(truth: GroundTruth, metadata: str | Path) -> GroundTruth:
     Raises:
         TspError: a video with instances is not in the table.
     """
-    from tsp.io.tables import read_metadata  # late: pandas is slow to import, and no score needs it
+    from tsp.io.tables import read_metadata  # imported here: pandas is slow to import, and no score needs it
 
     table = read_metadata(metadata)
     stems = table["filename"].str.rsplit(".", n=1).str[0]
@@ -206,7 +206,7 @@ def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labe
     Args:
         path: JSON with `results`; other keys may be missing.
         truth: gives the numbers of videos and classes.
-        ignore_unknown_labels: leave out labels that the ground truth does not have, instead of refusing them.
+        ignore_unknown_labels: skip labels that the ground truth does not have, instead of raising.
 
     Raises:
         TspError: naming file, video and entry.
@@ -231,7 +231,7 @@ def read_blocked(path: str | Path | None) -> frozenset[str]:
 
 
 def labels_of(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool) -> LabelOf:
-    """A function that gives the class number of an entry; None: to be left out.
+    """A function that maps an entry to its class number, or to None if it is skipped.
 
     Raises (the function): TspError naming an unknown label, unless those are ignored.
     """
@@ -251,7 +251,7 @@ def labels_of(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bo
 
 
 def check_not_empty(path: str | Path) -> None:
-    """Say of an empty file that it is empty, rather than what is missing at its first character."""
+    """Report an empty file as empty, instead of as a JSON syntax error."""
     if Path(path).is_file() and not Path(path).stat().st_size:
         raise TspError(f"{path}: the file is empty")
 
@@ -262,13 +262,13 @@ def numbered(
     truth: GroundTruth,
     label_of: LabelOf,
 ) -> ScoredSegments:
-    """Checked entries as arrays, with counts of what is odd.
+    """Entries as arrays, with counts of irregular ones.
 
     Args:
-        path: where they are from, for messages.
+        path: their file, for messages.
         results: video -> entries with `score` and, of segments, `segment`.
         truth: gives the numbers of videos, and those to leave out.
-        label_of: class number of an entry, or None to leave it out.
+        label_of: class number of an entry, or None to skip it.
     """
     index = {name: number for number, name in enumerate(truth.videos)}
     rows = array.array("d")

@@ -67,7 +67,7 @@ def proposal_recall(
         blocked: videos left out of both files.
 
     Raises:
-        TspError: naming file and entry of the first fault.
+        TspError: naming file and entry of the first error.
     """
     truth = read_ground_truth(ground_truth, subset, blocked=blocked, dedup=dedup)
     return score_file(truth, proposals, tious, max_proposals=max_proposals)

@@ -1,4 +1,4 @@
-"""The figures of a table and the page that shows everything: which file goes where."""
+"""The figures of a table and the report page, each from the files it needs."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from tsp.report.overlay import pick_videos, similarity_of_files, timeline_of_fil
 from tsp.report.page import Page, Picture, build_page
 from tsp.report.scores import Cell, read_scores
 
-# Figures of a table: file stem -> title and what is to be seen.
+# Figures of a table: file stem -> title and caption.
 FIGURES = {
     "seeds": ("Every seed", "Average mAP of every training; a line joins the trainings that share a seed."),
     "curves": ("mAP over tIoU", "Mean of the seeds, band from the lowest to the highest seed."),
@@ -86,7 +86,7 @@ class FeatureFigureSources:
 
 
 def draw_figures(config: TableConfig, sources: FigureSources, folder: Path) -> None:
-    """Draw what a table's predictions are like into `folder`; the first column's experiment is shown."""
+    """Draw the figures of a table's predictions into `folder`, for the experiment of its first column."""
     runs = {row.run: row.label for row in config.rows}
     experiment = config.columns[0].experiment
     note = "miniature" if config.miniature else ""
@@ -106,7 +106,7 @@ def draw_figures(config: TableConfig, sources: FigureSources, folder: Path) -> N
 
 
 def draw_feature_figures(config: TableConfig, sources: FeatureFigureSources, folder: Path) -> None:
-    """Draw how the features of a table's rows were trained, and those of one video, into `folder`."""
+    """Draw the training curves of a table's features, and their similarity in one video, into `folder`."""
     runs = {row.run: row.label for row in config.rows}
     note = "miniature" if config.miniature else ""
     training_curves(_labelled(sources.logs, runs), folder / "training.png", note=note)
@@ -145,7 +145,7 @@ class ReportSources:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFacts:
-    """What the report states beside its files.
+    """What the report states besides the content of its files.
 
     Args:
         titles: table -> its heading.

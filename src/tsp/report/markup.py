@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from tsp.errors import TspError
 from tsp.io.files import atomic
@@ -15,24 +14,24 @@ TEMPLATES = Path(__file__).parent / "templates"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
 
-def render(template: str, values: Mapping[str, object]) -> Markup:
-    """Fill a template; values are escaped unless they are markup.
+def render(template: str, values: Mapping[str, object]) -> str:
+    """Fill a template, escaping every value that the template does not mark as safe.
 
     Args:
         template: file name in `TEMPLATES`.
         values: the template's variables by name.
     """
-    return Markup(_environment().get_template(template).render(values))
+    return _environment().get_template(template).render(values)
 
 
-def write_standalone(output: str | Path, title: str, content: Markup) -> None:
+def write_standalone(output: str | Path, title: str, content: str) -> None:
     """Write a page that holds nothing but `content`, for `read_fragment` to take into the report."""
-    values = {"title": title, "begin": Markup(BEGIN), "content": content, "end": Markup(END)}
+    values = {"title": title, "begin": BEGIN, "content": content, "end": END}
     with atomic(output) as temporary:
         temporary.write_text(render("standalone.html.j2", values), encoding="utf-8")
 
 
-def read_fragment(path: str | Path) -> Markup:
+def read_fragment(path: str | Path) -> str:
     """The content of a page of `write_standalone`.
 
     Raises:
@@ -40,8 +39,8 @@ def read_fragment(path: str | Path) -> Markup:
     """
     page = Path(path).read_text(encoding="utf-8")
     if BEGIN not in page or END not in page:
-        raise TspError(f"{path}: not a page with a table of ours; make it again")
-    return Markup(page.split(BEGIN, 1)[1].split(END, 1)[0])
+        raise TspError(f"{path}: not a page with a table; create it again")
+    return page.split(BEGIN, 1)[1].split(END, 1)[0]
 
 
 def data_url(content: bytes, media_type: str) -> str:

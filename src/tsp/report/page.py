@@ -1,4 +1,4 @@
-"""The report: one HTML file with tables, figures, videos, cost and provenance, no other file needed."""
+"""The report: one self-contained HTML file with tables, figures, videos, cost and provenance."""
 
 import csv
 import math
@@ -18,10 +18,10 @@ from tsp.report.tables import MINIATURE
 SHOWN_REASONS = 5
 DASH = "—"
 PNG = b"\x89PNG\r\n\x1a\n"
-# Pixels of the page per inch of a figure: text of 9 pt comes out a little smaller than that of the page. A figure wider
-# than a telephone keeps a readable size there and scrolls in its box.
+# CSS pixels per inch of a figure: its 9 pt text is a little smaller than the page's. Figures wider than NARROW_PX keep
+# a readable size on a phone and scroll in their box.
 CSS_DPI, NARROW_PX = 104, 520
-# Sections in order: id -> name, and the values of the template of which one must be there.
+# Sections in order: id -> name, and the template's values; a section is shown when one of them has content.
 SECTIONS = {
     "tables": ("Tables", ("tables",)),
     "lengths": ("Short and long actions", ("buckets",)),
@@ -39,8 +39,8 @@ class Picture:
 
     Args:
         path: PNG; its PDF and CSV are named in the caption, since they lie beside it.
-        title: heading, also read out to those who do not see the picture.
-        caption: what is to be seen.
+        title: heading, and alternative text of the picture.
+        caption: what it shows.
         group: heading above the first of those that share it.
     """
 
@@ -52,11 +52,11 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a stage took, all its jobs together.
+    """Time and memory of all jobs of a stage.
 
     Args:
         stage: name of the rule.
-        jobs: how many were run.
+        jobs: number of jobs.
         total_s: sum of their wall times.
         longest_s: of one job.
         memory_mb: highest resident memory of one job; None where it was not measured.
@@ -110,7 +110,7 @@ def build_page(output: str | Path, page: Page) -> None:
         page: its content.
 
     Raises:
-        TspError: a figure is missing or no PNG, or a file is no table or benchmark of ours.
+        TspError: a figure is missing or not a PNG, or a file is not a table or a benchmark file.
     """
     values: dict[str, object] = {
         "title": page.title,
@@ -133,10 +133,10 @@ def build_page(output: str | Path, page: Page) -> None:
 
 
 def stage_costs(benchmarks: Iterable[str | Path]) -> list[Cost]:
-    """Add up Snakemake's benchmark files by the folder they are in, which is named like the rule.
+    """Sum Snakemake's benchmark files by their folder, which is named after the rule.
 
     Raises:
-        TspError: a file is no benchmark table.
+        TspError: a file is not a benchmark table.
     """
     stages: dict[str, list[tuple[float, float | None]]] = {}
     for path in benchmarks:
@@ -192,7 +192,7 @@ def _figure(picture: Picture) -> dict[str, object]:
     except OSError as error:
         raise TspError(f"{path}: the figure cannot be read ({error})") from error
     if raw[:8] != PNG:
-        raise TspError(f"{path}: the figure is no PNG")
+        raise TspError(f"{path}: the figure is not a PNG")
     width = struct.unpack(">I", raw[16:20])[0] * CSS_DPI // style.DPI
     return {
         "title": picture.title,

@@ -1,9 +1,9 @@
-"""Tables of ours beside published values, from scores of every seed.
+"""Tables of our results beside published values, from the scores of every seed.
 
 The CSV is tidy, one value per row. `kind` is `seed` (one training), `mean` (over seeds, with sample standard
 deviation and n; without value where nothing was run), `published`, `ours_minus_published`, `paired_seed` and
 `paired_mean` (`run` minus `subtrahend` of the same seed, `n_positive` of `n` above zero, with `t` and the two-sided `p`
-of a paired t-test), and `reference` (other people's, `run` empty). Values are in the table's unit.
+of a paired t-test), and `reference` (results of others, `run` empty). Values are in the table's unit.
 """
 
 import re
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from tsp.io.files import atomic
 from tsp.io.tables import write_table as write_csv
@@ -110,9 +109,9 @@ def build_table(config: TableConfig, scores: Scores) -> Table:
     lines: list[Line] = []
     for row in config.rows:
         cells = [ours[row.run, c.experiment, c.metric] for c in config.columns]
-        said = [stated.get((row.run, c.experiment, c.metric)) for c in config.columns]
+        published = [stated.get((row.run, c.experiment, c.metric)) for c in config.columns]
         lines += _run_lines(row.label, cells, config.columns)
-        lines += _published_lines(cells, said, config.columns, sources) if stated else []
+        lines += _published_lines(cells, published, config.columns, sources) if stated else []
     summary = []
     for difference in config.differences:
         paired = [_paired(ours, difference, c) for c in config.columns]
@@ -150,7 +149,7 @@ def markdown(table: Table) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def fragment(table: Table) -> Markup:
+def fragment(table: Table) -> str:
     """The table as a part of an HTML page."""
     config = table.config
     lines = [
@@ -178,20 +177,20 @@ def _footnoted(cell: str) -> tuple[str, str]:
 
 
 def _legend(table: Table) -> str:
-    said = "Ours: mean ± sample standard deviation over n seeds (trainings)."
+    legend = "Ours: mean ± sample standard deviation over n seeds (trainings)."
     if table.config.differences:
         most = table.values.loc[table.values["kind"] == "paired_mean", "n"].max()
-        said += " Differences are paired: the same seed with either features."
+        legend += " Differences are paired: the same seed with either features."
         if most > 1:
-            said += (
+            legend += (
                 " p: two-sided paired t-test over the seeds, which takes the differences for normal; flipping signs,"
                 f" without that assumption, can give no p below {least_exact(most):.2g} with {most} seeds. Encoders are"
                 " trained once: seeds vary the downstream training alone."
             )
-    said += f" {DASH}: not run."
+    legend += f" {DASH}: not run."
     if any(line.kind == "reference" for line in table.lines):
-        said += " Rows below: other people's, with other methods, features or code."
-    return said + (" Bracketed numbers: sources." if table.sources else "")
+        legend += " Rows below: other people's, with other methods, features or code."
+    return legend + (" Bracketed numbers: sources." if table.sources else "")
 
 
 def _sample(run: str, column: ColumnConfig, scores: Scores) -> Sample:
@@ -230,16 +229,16 @@ def _seed_lines(kind: str, cells: list[Sample], columns: list[ColumnConfig], *, 
 
 def _published_lines(
     cells: list[Sample],
-    said: list[PublishedConfig | None],
+    published: list[PublishedConfig | None],
     columns: list[ColumnConfig],
     sources: list[tuple[str, str]],
 ) -> list[Line]:
     texts = [
         f"{_number(p.value, c)} [{sources.index((p.certainty, p.source)) + 1}]" if p else DASH
-        for p, c in zip(said, columns, strict=True)
+        for p, c in zip(published, columns, strict=True)
     ]
     lines = [Line(kind="ours", label="published", cells=texts, sub=True)]
-    both = [s.mean - p.value if p and s.mean is not None else None for s, p in zip(cells, said, strict=True)]
+    both = [s.mean - p.value if p and s.mean is not None else None for s, p in zip(cells, published, strict=True)]
     if any(value is not None for value in both):
         texts = [DASH if v is None else _number(v, c, "+") for v, c in zip(both, columns, strict=True)]
         lines.append(Line(kind="ours", label="ours − published", cells=texts, sub=True))
@@ -292,8 +291,8 @@ def _in_words(paired: Sample, column: ColumnConfig) -> str:
     if not paired.n:
         return "not run"
     test = paired_t(paired.seeds.values())
-    said = "" if test is None else f", paired t-test p {'' if test[1] < 0.0005 else '= '}{probability(test[1])}"
-    return f"{_mean(paired, column, '+')}, {paired.n_positive} of {paired.n} seeds positive{said}"
+    tested = "" if test is None else f", paired t-test p {'' if test[1] < 0.0005 else '= '}{probability(test[1])}"
+    return f"{_mean(paired, column, '+')}, {paired.n_positive} of {paired.n} seeds positive{tested}"
 
 
 def _mean(sample: Sample, column: ColumnConfig, sign: str = "") -> str:
@@ -321,17 +320,17 @@ def _csv_rows(
     for row in config.rows:
         for column in config.columns:
             key = (row.run, column.experiment, column.metric)
-            sample, said = ours[key], stated.get(key)
+            sample, published = ours[key], stated.get(key)
             base = dict(zip(("run", "experiment", "metric"), key, strict=True)) | {
                 "label": row.label,
                 "miniature": config.miniature,
             }
             yield from _sample_rows(base, sample, "")
-            if said is not None:
-                origin = {"source": said.source, "certainty": said.certainty}
-                yield {**base, "kind": "published", "value": said.value, **origin}
+            if published is not None:
+                origin = {"source": published.source, "certainty": published.certainty}
+                yield {**base, "kind": "published", "value": published.value, **origin}
                 if sample.mean is not None:
-                    yield {**base, "kind": "ours_minus_published", "value": sample.mean - said.value, **origin}
+                    yield {**base, "kind": "ours_minus_published", "value": sample.mean - published.value, **origin}
     for difference in config.differences:
         for column in config.columns:
             paired = _paired(ours, difference, column)

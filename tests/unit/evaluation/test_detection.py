@@ -127,7 +127,7 @@ def test_the_overlap_is_that_of_the_library():
     np.testing.assert_array_equal(overlap, expected[p, g])
 
 
-def test_a_displaced_prediction_goes_on_to_its_next_wish():
+def test_a_displaced_prediction_takes_its_next_choice():
     """Rank 2 holds instance 1 until rank 1, sent away from instance 0, takes it."""
     prediction, instance = np.asarray([0, 1, 1, 2, 2]), np.asarray([0, 0, 1, 1, 2])
     taken = detection._taken(prediction, instance, 3)

@@ -1,4 +1,4 @@
-"""The page as a reader meets it: structure without a browser, and widths in Chromium where there is one."""
+"""The rendered page: structure without a browser, and widths in Chromium where it is installed."""
 
 import itertools
 import re
@@ -144,8 +144,8 @@ def test_captions_show_the_first_videos_of_all_runs(caption_files, caption_page)
     page, examples = caption_page
     assert [e.name for e in examples] == ["v_1", "v_2", "v_3"]
     assert len(examples) == EXAMPLES
-    assert [(e.start_s, e.sentence) for e in examples[0].spoken["reference"]] == [(1, "First."), (8, "Then <b>.")]
-    assert len(examples[0].spoken["TSP"]) == SENTENCES
+    assert [(e.start_s, e.sentence) for e in examples[0].events["reference"]] == [(1, "First."), (8, "Then <b>.")]
+    assert len(examples[0].events["TSP"]) == SENTENCES
     text = page.read_text()
     assert "Then &lt;b&gt;." in text
     assert "8.0–12.0 s" in text

@@ -119,7 +119,7 @@ def test_rows_of_other_people_name_their_source():
     row = table.values[table.values.kind == "reference"].iloc[0]
     assert (row.value, row.certainty) == (36.2, "second-hand")
     assert all(line.kind != "reference" for line in build_table(replace(CONFIG, miniature=True), SCORES).lines)
-    with pytest.raises(TspError, match=r"references: e mAP@0\.75 is no column"):
+    with pytest.raises(TspError, match=r"references: e mAP@0\.75 is not a column"):
         replace(CONFIG, references=[replace(other, values={"mAP@0.75": 1.0})])
 
 
