@@ -127,7 +127,7 @@ class ReportSources:
         figures: table -> folder of its figures.
         featured: tables whose folder holds `FEATURE_FIGURES`: tables of the same features share them.
         overlays: table -> its rendered video.
-        captions: pages of `captions.write_captions`.
+        captions: pages of `captions.write_caption_page`.
         manifests: `<dataset> <subset>` -> manifest of its videos.
         benchmarks: Snakemake's benchmark files.
         inputs: files whose sha256 is stated.

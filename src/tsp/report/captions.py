@@ -98,7 +98,7 @@ def _lanes(axes: Axes, example: Example) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def write_captions(
+def write_caption_page(
     output: str | Path, *, table: str | Path, examples: Sequence[Example], figure: str | Path, videos: str | Path
 ) -> None:
     """Write a page with the scores, the figure, and each video with its sentences.

@@ -77,10 +77,10 @@ class Page:
         title: heading.
         intro: a paragraph below it.
         miniature: warn at the top that these are no results of the paper.
-        tables: HTML files of `tables.write_table`.
+        tables: HTML files of `tables.write_table_files`.
         pictures: figures, embedded.
         overlays: videos (`.mp4`), embedded.
-        captions: HTML files of `captions.write_captions`.
+        captions: HTML files of `captions.write_caption_page`.
         buckets: table -> rows of `errors.bucket_rows`.
         manifests: name of the subset -> manifest of its videos.
         benchmarks: Snakemake's benchmark files, `<...>/<rule>/<job>.tsv`.

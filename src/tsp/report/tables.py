@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from tsp.io.files import atomic
-from tsp.io.tables import write_table as write_csv
+from tsp.io.tables import write_table
 from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, ReferenceConfig, TableConfig
 from tsp.report.markup import render, write_standalone
 from tsp.report.scores import Scores, metric_value
@@ -123,9 +123,9 @@ def build_table(config: TableConfig, scores: Scores) -> Table:
     return Table(config=config, lines=lines, sources=sources, summary=summary, values=values.assign(**counts))
 
 
-def write_table(table: Table, csv: str | Path, md: str | Path, html: str | Path) -> None:
+def write_table_files(table: Table, csv: str | Path, md: str | Path, html: str | Path) -> None:
     """Write the tidy CSV, Markdown that reads well in a terminal, and a self-contained HTML page."""
-    write_csv(table.values, csv)
+    write_table(table.values, csv)
     with atomic(md) as temporary:
         temporary.write_text(markdown(table), encoding="utf-8")
     write_standalone(html, table.config.title, fragment(table))

@@ -11,11 +11,10 @@ from unit.report.test_page import png
 
 from tsp.io.captions import CaptionedEvent, write_captions
 from tsp.io.files import write_json
-from tsp.report.captions import EXAMPLES, SENTENCES, draw_events, examples_of
-from tsp.report.captions import write_captions as write_page
+from tsp.report.captions import EXAMPLES, SENTENCES, draw_events, examples_of, write_caption_page
 from tsp.report.config import ColumnConfig, DifferenceConfig, RowConfig, TableConfig
 from tsp.report.page import Page, Picture, build_page
-from tsp.report.tables import build_table, write_table
+from tsp.report.tables import build_table, write_table_files
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = {"telephone": 400, "screen": 1280}
@@ -36,7 +35,7 @@ def table(tmp_path_factory):
         for k, run in enumerate(("tac", "tsp"))
         for seed in range(3)
     }
-    write_table(build_table(config, scores), folder / "t.csv", folder / "t.md", folder / "t.html")
+    write_table_files(build_table(config, scores), folder / "t.csv", folder / "t.md", folder / "t.html")
     return folder / "t.html"
 
 
@@ -60,7 +59,7 @@ def caption_page(caption_files, table):
     examples = examples_of([caption_files / "references.json"], predictions)
     draw_events(examples, caption_files / "events.png", note="miniature")
     page = caption_files / "page.html"
-    write_page(page, table=table, examples=examples, figure=caption_files / "events.png", videos=caption_files)
+    write_caption_page(page, table=table, examples=examples, figure=caption_files / "events.png", videos=caption_files)
     return page, examples
 
 
