@@ -24,7 +24,7 @@ from unit.evaluation.straightforward import average_precision  # noqa: E402
 
 from tsp.evaluation import proposals  # noqa: E402
 from tsp.evaluation.detection import ACTIVITYNET_TIOUS, detection_map, evaluate  # noqa: E402
-from tsp.evaluation.io import GroundTruth, Predictions  # noqa: E402
+from tsp.evaluation.io import GroundTruth, ScoredSegments  # noqa: E402
 from tsp.io.files import write_json  # noqa: E402
 from tsp.segments import tiou  # noqa: E402
 
@@ -34,7 +34,7 @@ SLICE = 250
 SECONDS, RATIO, PROPOSAL_SECONDS = 5.0, 50.0, 3.0
 
 
-def made_up() -> tuple[GroundTruth, Predictions]:
+def made_up() -> tuple[GroundTruth, ScoredSegments]:
     """One class per video, as nearly always in ActivityNet; 100 predictions of a video share its likely class."""
     random = np.random.default_rng(0)
     classes = np.arange(VIDEOS) % CLASSES
@@ -51,20 +51,20 @@ def made_up() -> tuple[GroundTruth, Predictions]:
     n = VIDEOS * PER_VIDEO
     guess = np.where(random.random(VIDEOS) < 0.85, classes, random.integers(0, CLASSES, VIDEOS))
     near = np.sort(truth.segments[first] + random.normal(0, 15, (n, 2)), axis=1)
-    found = Predictions(
+    found = ScoredSegments(
         video=np.arange(VIDEOS).repeat(PER_VIDEO), label=guess.repeat(PER_VIDEO), segments=near, score=random.random(n)
     )
     return truth, found
 
 
-def of_slice(truth: GroundTruth, found: Predictions) -> tuple[GroundTruth, Predictions]:
+def of_slice(truth: GroundTruth, found: ScoredSegments) -> tuple[GroundTruth, ScoredSegments]:
     mine, theirs = truth.video < SLICE, found.video < SLICE
     cut = {name: getattr(found, name)[theirs] for name in ("video", "label", "segments", "score")}
     part = {name: getattr(truth, name)[mine] for name in ("video", "label", "segments")}
     return replace(truth, **part), replace(found, **cut)
 
 
-def row_by_row(truth: GroundTruth, found: Predictions) -> np.ndarray:
+def row_by_row(truth: GroundTruth, found: ScoredSegments) -> np.ndarray:
     ap = np.zeros((len(ACTIVITYNET_TIOUS), len(truth.classes)))
     for k in range(len(truth.classes)):
         mine, theirs = np.flatnonzero(truth.label == k), np.flatnonzero(found.label == k)
@@ -75,7 +75,7 @@ def row_by_row(truth: GroundTruth, found: Predictions) -> np.ndarray:
     return ap
 
 
-def table_rows(truth: GroundTruth, found: Predictions) -> np.ndarray:
+def table_rows(truth: GroundTruth, found: ScoredSegments) -> np.ndarray:
     """A data frame of each class; per prediction its row, the group of its video, and each threshold in turn."""
     times = {"t-start": 0, "t-end": 1}
     instances = pd.DataFrame({"video": truth.video, "label": truth.label})
@@ -111,7 +111,7 @@ def table_class(instances: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     return (best * hits).sum(axis=1) / max(len(instances), 1)
 
 
-def recall_anew(truth: GroundTruth, found: Predictions) -> np.ndarray:
+def recall_anew(truth: GroundTruth, found: ScoredSegments) -> np.ndarray:
     """Average recall for 1 to 100 proposals of each video, everything counted again for every number."""
     overlaps = []
     for video in range(VIDEOS):
@@ -158,7 +158,7 @@ def main() -> None:
         sys.exit(f"error: a target is missed ({SECONDS} s, {RATIO:.0f}x over table rows, {PROPOSAL_SECONDS} s)")
 
 
-def of_proposals(truth: GroundTruth, found: Predictions) -> float:
+def of_proposals(truth: GroundTruth, found: ScoredSegments) -> float:
     start = time.perf_counter()
     result = proposals.evaluate(truth, found)
     ours = time.perf_counter() - start
@@ -173,7 +173,7 @@ def of_proposals(truth: GroundTruth, found: Predictions) -> float:
     return ours
 
 
-def files(truth: GroundTruth, found: Predictions) -> None:
+def files(truth: GroundTruth, found: ScoredSegments) -> None:
     database = {name: {"subset": "validation", "annotations": []} for name in truth.videos}
     for video, label, segment in zip(truth.video, truth.label, truth.segments.tolist(), strict=True):
         database[truth.videos[video]]["annotations"].append({"segment": segment, "label": truth.classes[label]})

@@ -7,7 +7,7 @@ import pytest
 
 from tsp.datasets.thumos14 import read
 from tsp.evaluation.errors import BUCKETS, analyse, bucket_of, characterise
-from tsp.evaluation.io import GroundTruth, Predictions, instances_of, with_durations
+from tsp.evaluation.io import GroundTruth, ScoredSegments, instances_of, with_durations
 from tsp.io.files import read_json, read_text
 from tsp.io.tables import read_segments
 from tsp.types import Segment, Video
@@ -34,7 +34,7 @@ def analysed(tious):
         segments=[[0, 10], [20, 30], [40, 60], [5, 15]],
         durations=np.asarray([100.0, 20.0]),
     )
-    found = Predictions(
+    found = ScoredSegments(
         video=[["v1", "v2"].index(r[0]) for r in ROWS],
         label=["AB".index(r[1]) for r in ROWS],
         segments=[r[2:4] for r in ROWS],

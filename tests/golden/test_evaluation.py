@@ -8,7 +8,7 @@ import pytest
 from tsp.evaluation import detection, proposals
 from tsp.evaluation.classification import classification_scores
 from tsp.evaluation.detection import ACTIVITYNET_TIOUS, detection_map
-from tsp.evaluation.io import read_ground_truth
+from tsp.evaluation.io import ScoredSegments, read_ground_truth
 from tsp.evaluation.proposals import proposal_recall
 from tsp.io.files import read_json, read_text, write_json
 
@@ -144,7 +144,7 @@ def test_official_activitynet_ground_truth(shared, tmp_path):
     truth = read_ground_truth(tmp_path / "g.json", "validation")
     assert (len(truth.videos), len(truth.label), len(truth.classes)) == (4728, 7293, 200)
     assert (truth.counts["instances_duplicate"], truth.counts["instances_not_positive"]) == (17, 3)
-    perfect = detection.Predictions(
+    perfect = ScoredSegments(
         video=truth.video, label=truth.label, segments=truth.segments, score=np.linspace(1, 0.5, 7293)
     )
     missed = np.bincount(truth.label[truth.segments[:, 0] == truth.segments[:, 1]], minlength=200)

@@ -1,6 +1,6 @@
 """Scores, timeline, videos and sentences of dense captioning on one page."""
 
-from tsp.report.captions import draw_events, examples_of, write_captions
+from tsp.report.captions import draw_events, examples_of, write_caption_page
 from tsp.steps import run_step
 
 
@@ -8,7 +8,7 @@ def main(job):
     predictions = dict(zip(job.params.labels, job.input.captions, strict=True))
     examples = examples_of(job.input.references, predictions)
     draw_events(examples, job.output.figure, note=job.params.note)
-    write_captions(
+    write_caption_page(
         job.output.page,
         table=job.input.table,
         examples=examples,

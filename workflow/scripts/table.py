@@ -2,14 +2,15 @@
 
 from tsp.config.load import build
 from tsp.report.config import TableConfig
-from tsp.report.tables import build_table, read_scores, write_table
+from tsp.report.scores import read_scores
+from tsp.report.tables import build_table, write_table_files
 from tsp.steps import run_step
 
 
 def main(job):
     config = build(TableConfig, job.params.entry, "table")
     scores = read_scores(dict(zip(job.params.cells, job.input.scores, strict=True)))
-    write_table(build_table(config, scores), job.output.csv, job.output.md, job.output.html)
+    write_table_files(build_table(config, scores), job.output.csv, job.output.md, job.output.html)
 
 
 if __name__ == "__main__":

@@ -78,9 +78,9 @@ def _add_ground_truth(task: argparse.ArgumentParser) -> None:
     task.add_argument(
         "--variant",
         choices=list(VARIANTS),
-        help=f"which ground truth of thumos14 (default: {DEFAULT}); a larger file is cut to it. {variants}",
+        help=f"which ground truth of thumos14 (default: {DEFAULT}); other videos of the file are ignored. {variants}",
     )
-    task.add_argument("--blocked", type=Path, help="JSON array of videos to leave out of both files")
+    task.add_argument("--blocked", type=Path, help="JSON array of videos to exclude from both files")
 
 
 def _add_tiou(task: argparse.ArgumentParser, default: str) -> None:
@@ -97,7 +97,9 @@ def _add_quirks(task: argparse.ArgumentParser) -> None:
 
 def _add_ignore(task: argparse.ArgumentParser) -> None:
     task.add_argument(
-        "--ignore-unknown-labels", action="store_true", help="leave labels out that the ground truth does not have"
+        "--ignore-unknown-labels",
+        action="store_true",
+        help="skip predictions with labels that the ground truth lacks",
     )
 
 
@@ -123,7 +125,7 @@ def _detection(args: argparse.Namespace) -> int:
     )
     scores = scores_json(result)
     header = ["tIoU", *scores["mAP"], "average"]
-    _give(args, scores, [header, ["mAP (%)", *map(_percent, [*scores["mAP"].values(), scores["average_mAP"]])]])
+    _write(args, scores, [header, ["mAP (%)", *map(_percent, [*scores["mAP"].values(), scores["average_mAP"]])]])
     return 0
 
 
@@ -156,7 +158,7 @@ def _proposals(args: argparse.Namespace) -> int:
     tious = parse_tious(args.tiou) if args.tiou else ACTIVITYNET_TIOUS
     scores = scores_json(score_file(_truth(args), args.predictions, tious, max_proposals=most))
     header = [*(f"AR@{n} (%)" for n in scores["AR"]), "AUC (%)"]
-    _give(args, scores, [header, [*map(_percent, scores["AR"].values()), f"{scores['AUC']:.2f}"]])
+    _write(args, scores, [header, [*map(_percent, scores["AR"].values()), f"{scores['AUC']:.2f}"]])
     return 0
 
 
@@ -178,7 +180,7 @@ def _classification(args: argparse.Namespace) -> int:
     scores = scores_json(result)
     header = ["mAP", *(f"hit@{k}" for k in scores["hit"]), *(f"average hit@{k}" for k in scores["average_hit"])]
     values = [scores["mAP"], *scores["hit"].values(), *scores["average_hit"].values()]
-    _give(args, scores, [["", *header], ["percent", *map(_percent, values)]])
+    _write(args, scores, [["", *header], ["percent", *map(_percent, values)]])
     return 0
 
 
@@ -197,7 +199,7 @@ def _add_captions(tasks: argparse._SubParsersAction) -> None:  # type: ignore[ty
     task.add_argument(
         "--videos",
         type=Path,
-        help="text file, a name a line: measure these alone (published scores: the available ones)",
+        help="text file, one name per line: score only these videos (published scores: those still available)",
     )
     task.set_defaults(run=_captions)
 
@@ -213,7 +215,7 @@ def _captions(args: argparse.Namespace) -> int:
     rows = {**scores["per_tiou"], "average": scores["average"]}
     table: Rows = [["tIoU", *scores["average"]]]
     table += [[name, *map(_percent, row.values())] for name, row in rows.items()]
-    _give(args, scores, table)
+    _write(args, scores, table)
     return 0
 
 
@@ -232,22 +234,20 @@ def _add_errors(tasks: argparse._SubParsersAction) -> None:  # type: ignore[type
     task.add_argument(
         "--independent",
         action="store_true",
-        help="sensitivity: leave detections of other instances out at each threshold by itself, not jointly",
+        help="sensitivity: ignore detections of other instances at each threshold independently, not jointly",
     )
     task.add_argument("--figures", type=Path, metavar="FOLDER", help="draw the analyses (PNG, PDF, CSV)")
     task.set_defaults(run=_errors)
 
 
 def _errors(args: argparse.Namespace) -> int:
-    from tsp.evaluation.detection import warn_of
     from tsp.evaluation.errors import BUCKETS, ERROR_TIOUS, analyse, characterise
     from tsp.evaluation.io import read_detections, with_durations
+    from tsp.evaluation.protocol import warn_of
 
     names = args.names or [p.name.removesuffix(".gz").removesuffix(".json") for p in args.predictions]
     if len(names) != len(args.predictions) or len(set(names)) < len(names):
-        raise TspError(
-            f"--names {' '.join(names)}: expected a name of its own for each of {len(args.predictions)} files"
-        )
+        raise TspError(f"--names {' '.join(names)}: expected {len(args.predictions)} distinct names, one per file")
     tious = parse_tious(args.tiou) if args.tiou else ERROR_TIOUS[args.dataset]
     truth = with_durations(_truth(args), args.durations) if args.durations else _truth(args)
     instances = characterise(truth, BUCKETS[args.dataset])
@@ -260,7 +260,7 @@ def _errors(args: argparse.Namespace) -> int:
         from tsp.report.errors import draw_all
 
         draw_all(results, args.figures)
-    _give(args, results[names[0]] if len(names) == 1 else {"runs": results}, error_table(results))
+    _write(args, results[names[0]] if len(names) == 1 else {"runs": results}, error_table(results))
     return 0
 
 
@@ -292,7 +292,7 @@ def error_table(results: Mapping[str, Mapping[str, Any]]) -> Rows:
 
 
 def _truth(args: argparse.Namespace) -> "GroundTruth":
-    """The counted instances, with everything that was chosen named in its options."""
+    """The counted instances; the options name every choice made."""
     from dataclasses import replace
 
     from tsp.evaluation.io import check_not_empty, instances_of, read_blocked
@@ -321,8 +321,8 @@ def _truth(args: argparse.Namespace) -> "GroundTruth":
     return replace(truth, options=named | truth.options)
 
 
-def _give(args: argparse.Namespace, scores: dict[str, Any], table: Rows) -> None:
-    """JSON to the file or standard output; the table where it disturbs no reader of the JSON."""
+def _write(args: argparse.Namespace, scores: dict[str, Any], table: Rows) -> None:
+    """Write the scores as JSON to the file or standard output, and the table where it does not mix with the JSON."""
     from tsp.io.files import write_json
 
     lines = _lines(table)

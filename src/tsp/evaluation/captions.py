@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from tsp.errors import TspError
-from tsp.evaluation.detection import check_tious
 from tsp.evaluation.io import Floats
 from tsp.evaluation.meteor import Meteor, tokenise
+from tsp.evaluation.protocol import check_tious, tiou_name
 from tsp.io.captions import CaptionedEvent, Captions, read_captions, read_references
 from tsp.progress import progress
 
@@ -77,7 +77,7 @@ def caption_scores(
         meteor: running; None: one is started for this call.
 
     Raises:
-        TspError: naming file and entry of the first fault; no Java.
+        TspError: naming file and entry of the first error; Java is missing.
     """
     if not references or most < 1:
         raise TspError("caption scores: expected at least one reference file and one prediction per video")
@@ -127,7 +127,7 @@ def evaluate(
     tokens = tokenise(sentences)
     letters = random.Random(0)
     scores = {name: np.zeros((len(thresholds), len(videos))) for name in (*TEXT_METRICS, "precision", "recall")}
-    # One that the caller started goes on running for its next call.
+    # A process that the caller started stays alive for the next call.
     with Meteor() if meteor is None else nullcontext(meteor) as running:
         for column, video in enumerate(progress(videos, desc="captions", unit="video")):
             events = shown[video]
@@ -177,7 +177,7 @@ def scores_json(result: CaptionResult) -> dict[str, Any]:
     return {
         "average": {metric: result.average(metric) for metric in metrics},
         "per_tiou": {
-            f"{t:.2f}": {metric: values[metric][row] for metric in metrics} for row, t in enumerate(result.tious)
+            tiou_name(t): {metric: values[metric][row] for metric in metrics} for row, t in enumerate(result.tious)
         },
         "options": result.options,
         "counts": result.counts,
@@ -213,7 +213,7 @@ def _pairs(
 
 
 def _precision_recall(overlaps: Sequence[Floats], threshold: float) -> tuple[float, float]:
-    """Best precision and, by itself, best recall over the reference files; here the threshold must be exceeded."""
+    """Best precision and, independently, best recall over the references; overlaps must exceed the threshold."""
     hits = [overlap > threshold for overlap in overlaps]
     precision = max(float(hit.any(axis=1).mean()) if len(hit) else 0.0 for hit in hits)
     recall = max(float(hit.any(axis=0).mean()) if hit.size else 0.0 for hit in hits)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsp.errors import TspError
-from tsp.evaluation.detection import average_precision, ranked_by_class, tied, warn_of
 from tsp.evaluation.io import (
     UNKNOWN,
     Floats,
     GroundTruth,
     Ints,
-    Predictions,
+    ScoredSegments,
     check_not_empty,
     labels_of,
     numbered,
     read_ground_truth,
+)
+from tsp.evaluation.protocol import (
+    ProtocolResult,
+    average_precision,
+    ranked_by_class,
+    ranked_within,
+    score_submission,
+    tied,
 )
 from tsp.io.files import read_json
 
@@ -28,8 +36,8 @@ KS = (1, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassificationResult:
-    """Scores of labels of whole videos.
+class ClassificationResult(ProtocolResult):
+    """Scores of labels of whole videos; ties are counted within classes and within videos.
 
     Args:
         classes: `K` labels that the counted ground truth has.
@@ -37,9 +45,6 @@ class ClassificationResult:
         videos: `[K]` videos with each label.
         hit: k -> share of videos that have a true label among their k best.
         average_hit: k -> mean share of a video's labels found among its k best.
-        tie_share: share of predictions with the score of another one of their class or video.
-        counts: odd rows and everything left out.
-        options: the subset.
     """
 
     classes: tuple[str, ...]
@@ -47,9 +52,6 @@ class ClassificationResult:
     videos: Ints
     hit: dict[int, float]
     average_hit: dict[int, float]
-    tie_share: float
-    counts: dict[str, int]
-    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def mean_ap(self) -> float:
@@ -73,11 +75,11 @@ def classification_scores(
         predictions: submission with entries `{label, score}`, or `{"results": {video: scores}, "class": labels}`.
         subset: the ground truth's own name of the subset.
         ks: numbers of labels to look at.
-        ignore_unknown_labels: leave predictions of unknown labels out instead of refusing them.
+        ignore_unknown_labels: skip predictions with unknown labels instead of raising.
         blocked: videos left out of both files.
 
     Raises:
-        TspError: naming file and entry of the first fault.
+        TspError: naming file and entry of the first error.
     """
     truth = read_ground_truth(ground_truth, subset, blocked=blocked)
     return score_file(truth, predictions, ks, ignore_unknown_labels=ignore_unknown_labels)
@@ -90,13 +92,16 @@ def score_file(
 
     Args and Raises: as `classification_scores`.
     """
-    found = read_labels(predictions, truth, ignore_unknown_labels=ignore_unknown_labels)
-    result = evaluate(truth, found, ks)
-    warn_of(predictions, len(found.score), result.tie_share)
+    result = score_submission(
+        truth,
+        predictions,
+        read=partial(read_labels, ignore_unknown_labels=ignore_unknown_labels),
+        evaluate=partial(evaluate, ks=ks),
+    )
     return replace(result, options=result.options | {"ignore_unknown_labels": ignore_unknown_labels})
 
 
-def read_labels(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool = False) -> Predictions:
+def read_labels(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool = False) -> ScoredSegments:
     """Read labels of whole videos; their segments are all empty.
 
     Args and Raises: as `tsp.evaluation.io.read_detections`.
@@ -116,7 +121,7 @@ def read_labels(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: 
     return numbered(path, entries, truth, labels_of(path, truth, ignore_unknown_labels=ignore_unknown_labels))
 
 
-def evaluate(truth: GroundTruth, predictions: Predictions, ks: Sequence[int] = KS) -> ClassificationResult:
+def evaluate(truth: GroundTruth, predictions: ScoredSegments, ks: Sequence[int] = KS) -> ClassificationResult:
     """Score arrays. Of equal scores the later row comes first.
 
     Args:
@@ -198,10 +203,9 @@ def _first_of(keys: Ints) -> NDArray[np.bool_]:
     return first
 
 
-def _best_of(videos: Ints, predictions: Predictions) -> Iterator[tuple[int, Ints]]:
+def _best_of(videos: Ints, predictions: ScoredSegments) -> Iterator[tuple[int, Ints]]:
     """Place in `videos` and ranked rows of each video that has predictions."""
-    ranking = np.argsort(predictions.score, kind="stable")[::-1]
-    ranking = ranking[np.argsort(predictions.video[ranking], kind="stable")]
+    ranking = ranked_within(predictions.video, predictions.score)
     low = np.searchsorted(predictions.video[ranking], videos, side="left")
     high = np.searchsorted(predictions.video[ranking], videos, side="right")
     for place, (begin, end) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):

@@ -2,27 +2,34 @@
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tsp.errors import TspError
-from tsp.evaluation.io import Floats, GroundTruth, Ints, Predictions, read_detections, read_ground_truth
+from tsp.evaluation.io import Floats, GroundTruth, Ints, ScoredSegments, read_detections, read_ground_truth
+from tsp.evaluation.protocol import (
+    ProtocolResult,
+    average_precision,
+    check_tious,
+    ranked_by_class,
+    score_submission,
+    tied,
+    tiou_name,
+)
 
 # The official thresholds are np.linspace(0.5, 0.95, 10), whose ninth value lies one step below 0.9.
 ACTIVITYNET_TIOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.8999999999999999, 0.95)
 THUMOS14_TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
-TIE_WARNING = 0.01
 UNMATCHED = -1
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionResult:
-    """Scores of a set of predictions.
+class DetectionResult(ProtocolResult):
+    """Scores of a set of predictions; ties are counted within classes.
 
     Args:
         tious: `T` thresholds.
@@ -30,9 +37,6 @@ class DetectionResult:
         ap: `[T, K]` average precision, 0 to 1.
         instances: `[K]` instances of each class.
         predictions: `[K]` predictions of each class.
-        tie_share: share of predictions with the score of another one of their class; their order is a convention.
-        counts: odd rows and everything left out.
-        options: what differs from the default protocol, and the subset.
     """
 
     tious: tuple[float, ...]
@@ -40,9 +44,6 @@ class DetectionResult:
     ap: Floats
     instances: Ints
     predictions: Ints
-    tie_share: float
-    counts: dict[str, int]
-    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def mean_ap(self) -> Floats:
@@ -75,11 +76,11 @@ def detection_map(
         tious: thresholds, ascending, in (0, 1].
         strict_compat: see `evaluate`.
         dedup: drop duplicate and empty instances (`tsp.evaluation.io.read_ground_truth`).
-        ignore_unknown_labels: leave predictions of unknown labels out instead of refusing them.
+        ignore_unknown_labels: skip predictions with unknown labels instead of raising.
         blocked: videos left out of both files.
 
     Raises:
-        TspError: naming file and entry of the first fault.
+        TspError: naming file and entry of the first error.
     """
     truth = read_ground_truth(ground_truth, subset, blocked=blocked, dedup=dedup)
     return score_file(
@@ -99,17 +100,20 @@ def score_file(
 
     Args and Raises: as `detection_map`.
     """
-    found = read_detections(predictions, truth, ignore_unknown_labels=ignore_unknown_labels)
-    result = evaluate(truth, found, tious, strict_compat=strict_compat)
+    result = score_submission(
+        truth,
+        predictions,
+        read=partial(read_detections, ignore_unknown_labels=ignore_unknown_labels),
+        evaluate=partial(evaluate, tious=tious, strict_compat=strict_compat),
+    )
     n = result.counts
     log.info("%d videos, %d instances, %d predictions", n["videos"], n["instances"], n["predictions"])
-    warn_of(predictions, n["predictions"], result.tie_share)
     return replace(result, options=result.options | {"ignore_unknown_labels": ignore_unknown_labels})
 
 
 def evaluate(
     truth: GroundTruth,
-    predictions: Predictions,
+    predictions: ScoredSegments,
     tious: Sequence[float] = ACTIVITYNET_TIOUS,
     *,
     strict_compat: bool = False,
@@ -117,13 +121,12 @@ def evaluate(
     """Score arrays.
 
     Predictions are ranked by score; of equal scores the later row comes first. In rank order each takes, at each
-    threshold by itself, the untaken instance of its class and video with the highest tIoU that reaches the threshold
+    threshold independently, the free instance of its class and video with the highest tIoU that reaches the threshold
     (equal tIoU: the later instance).
 
-    What holds of any input: rows may be permuted, as long as those of one class with equal scores, and instances of
-    one class and video, keep their order. Taking a hit out loses at most one hit; if it does lose one, AP does not
-    rise. If not, a former false positive has inherited the instance, and AP may rise: of hit, repetition, hit it
-    is 5/6, without the first one 1.
+    Rows may be permuted, as long as those of one class with equal scores, and instances of one class and video, keep
+    their order. Removing a hit loses at most one hit. If it does lose one, AP does not rise. Otherwise a former false
+    positive takes the instance and AP may rise: it is 5/6 for hit, duplicate, hit, and 1 without the first.
 
     Args:
         truth: the instances.
@@ -155,7 +158,7 @@ def evaluate(
 
 
 def match(
-    truth: GroundTruth, predictions: Predictions, thresholds: Floats, *, strict_compat: bool = False
+    truth: GroundTruth, predictions: ScoredSegments, thresholds: Floats, *, strict_compat: bool = False
 ) -> Iterator[tuple[Ints, Ints]]:
     """Rank and match, class by class.
 
@@ -172,34 +175,9 @@ def match(
         yield ranked, np.where(matched > UNMATCHED, mine[matched], UNMATCHED)
 
 
-def ranked_by_class(predictions: Predictions, n_classes: int) -> list[Ints]:
-    """Predictions of each class by falling score; of equal scores the later row comes first."""
-    ranking = np.argsort(predictions.score, kind="stable")[::-1]
-    by_class = ranking[np.argsort(predictions.label[ranking], kind="stable")]
-    if len(by_class) and predictions.label.max() >= n_classes:
-        raise TspError(f"predictions: label {predictions.label.max()}; the ground truth has {n_classes} classes")
-    counts = np.bincount(predictions.label, minlength=n_classes)
-    return np.split(by_class, np.cumsum(counts)[:-1])
-
-
-def average_precision(hits: NDArray[np.bool_], n_instances: int) -> Floats:
-    """Interpolated average precision, all points.
-
-    Args:
-        hits: `[T, M]` true positives in rank order.
-        n_instances: of the class.
-
-    Returns:
-        `[T]`: the mean over instances of the best precision from their hit onwards; instances without hit give 0.
-    """
-    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray((best * hits).sum(axis=1) / n_instances)
-
-
 def scores_json(result: DetectionResult) -> dict[str, Any]:
     """The result as the content of `scores.json`; thresholds are spelt with two decimals, scores are fractions."""
-    names = [_name(t) for t in result.tious]
+    names = [tiou_name(t) for t in result.tious]
     per_class = {
         label: {
             "AP": dict(zip(names, result.ap[:, k].tolist(), strict=True)),
@@ -219,38 +197,10 @@ def scores_json(result: DetectionResult) -> dict[str, Any]:
     }
 
 
-def check_tious(tious: Sequence[float]) -> Floats:
-    """Thresholds as `[T]` float64: ascending, in (0, 1], distinct at two decimals."""
-    thresholds = np.asarray(tious, dtype=np.float64)
-    ascending = thresholds.ndim == 1 and len(thresholds) > 0 and bool((np.diff(thresholds) > 0).all())
-    if not ascending or not (thresholds[0] > 0 and thresholds[-1] <= 1):
-        raise TspError(f"tIoU thresholds {list(tious)}: expected ascending numbers above 0, up to 1")
-    if len({_name(t) for t in thresholds}) < len(thresholds):
-        raise TspError(f"tIoU thresholds {list(tious)}: must differ in their first two decimals")
-    return thresholds
-
-
-def warn_of(path: str | Path, n: int, tie_share: float) -> None:
-    """Warn of a file without predictions, or with more tied scores than are harmless."""
-    if not n:
-        log.warning("%s: no predictions; every score is 0", path)
-    if tie_share > TIE_WARNING:
-        log.warning(
-            "%s: %.1f %% of the scores are tied, so the order of rows decides; write scores unrounded",
-            *(path, 100 * tie_share),
-        )
-
-
-def tied(ranked_scores: Floats) -> NDArray[np.bool_]:
-    """Which scores of a sorted list equal another one."""
-    same = np.diff(ranked_scores, prepend=np.inf, append=-np.inf) == 0
-    return np.asarray(same[1:] | same[:-1])
-
-
 def overlapping(
     predicted: tuple[Ints, Floats], instances: tuple[Ints, Floats], *, nan_hits: bool
 ) -> tuple[Ints, Ints, Floats]:
-    """Overlapping pairs: prediction (ascending), instance, tIoU; of a prediction the most wished for comes first."""
+    """Overlapping pairs: prediction (ascending), instance, tIoU; those of one prediction in its order of preference."""
     (video, segments), (truth_video, truth_segments) = predicted, instances
     order = np.argsort(truth_video, kind="stable")
     low = np.searchsorted(truth_video[order], video, side="left")
@@ -282,23 +232,20 @@ def _matches(prediction: Ints, instance: Ints, overlap: Floats, thresholds: Floa
 
 
 def _taken(prediction: Ints, instance: Ints, n_instances: int) -> Ints:
-    """Pairs that come about when predictions choose an instance one by one in rank order.
+    """Pairs that result when predictions choose an instance one by one in rank order.
 
-    All choose at once instead: an instance keeps the best-ranked and sends the others to their next wish. Since all
-    instances rank the predictions alike, there is one stable outcome, that of choosing one by one.
+    Deferred acceptance: all choose at once, and an instance keeps the best-ranked prediction and rejects the others,
+    which go to their next choice. All instances rank the predictions alike, so the one stable matching is that of
+    choosing one by one.
     """
     free = len(prediction)
     holder = np.full(n_instances, free)  # index of the pair, which ascends with the rank
     last = np.diff(prediction, append=-1) != 0
-    wishes = np.flatnonzero(np.diff(prediction, prepend=-1))
-    while len(wishes):
+    choices = np.flatnonzero(np.diff(prediction, prepend=-1))
+    while len(choices):
         before = holder.copy()
-        np.minimum.at(holder, instance[wishes], wishes)
+        np.minimum.at(holder, instance[choices], choices)
         displaced = before[(holder < before) & (before < free)]
-        rejected = np.concatenate([wishes[holder[instance[wishes]] != wishes], displaced])
-        wishes = rejected[~last[rejected]] + 1
+        rejected = np.concatenate([choices[holder[instance[choices]] != choices], displaced])
+        choices = rejected[~last[rejected]] + 1
     return np.asarray(holder[holder < free])
-
-
-def _name(tiou: float) -> str:
-    return f"{tiou:.2f}"

@@ -1,4 +1,4 @@
-"""Error analyses of detections: kinds of false positives, sensitivity to what instances are like, misses (DETAD)."""
+"""Error analyses of detections: kinds of false positives, sensitivity to instance characteristics, misses (DETAD)."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -11,24 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsp.errors import TspError
-from tsp.evaluation.detection import (
-    ACTIVITYNET_TIOUS,
-    UNMATCHED,
-    average_precision,
-    check_tious,
-    match,
-    overlapping,
-    tied,
-)
+from tsp.evaluation.detection import ACTIVITYNET_TIOUS, UNMATCHED, match, overlapping
 from tsp.evaluation.io import (
     Floats,
     GroundTruth,
     Ints,
-    Predictions,
+    ScoredSegments,
     read_detections,
     read_ground_truth,
     with_durations,
 )
+from tsp.evaluation.protocol import average_precision, check_tious, interpolated, tied, tiou_name
 
 Mask = NDArray[np.bool_]
 SIZES = ("XS", "S", "M", "L", "XL")
@@ -150,7 +143,7 @@ def characterise(truth: GroundTruth, edges: dict[str, tuple[float, ...]]) -> Cha
 
 def analyse(
     instances: Characterised,
-    predictions: Predictions,
+    predictions: ScoredSegments,
     tious: Sequence[float] = ACTIVITYNET_TIOUS,
     *,
     joint: bool = True,
@@ -163,7 +156,7 @@ def analyse(
         predictions: numbered by `instances.truth`.
         tious: thresholds, ascending, in (0, 1].
         joint: in the sensitivity analysis, a prediction that takes an instance of another bucket at any threshold
-            leaves at all of them (as in the published plots); False: at that threshold alone.
+            is ignored at all of them (as in the published plots); False: at that threshold only.
         strict_compat: see `tsp.evaluation.detection.evaluate`.
 
     Paper: the gains on short instances (sensitivity analysis by DETAD, Alwassel et al., ECCV 2018).
@@ -172,7 +165,7 @@ def analyse(
     """
     thresholds, truth = check_tious(tious), instances.truth
     norm = len(truth.label) / len(truth.classes)
-    names = [f"{t:.2f}" for t in thresholds]
+    names = [tiou_name(t) for t in thresholds]
     ranked = rank(truth, predictions, thresholds, strict_compat=strict_compat)
     normalised = np.stack([_ap(r, r.matched > UNMATCHED, r.matched == UNMATCHED, norm) for r in ranked], axis=1)
     plain = np.stack([average_precision(r.matched > UNMATCHED, r.n_instances) for r in ranked], axis=1)
@@ -211,7 +204,7 @@ def analyse_files(
         metadata: table with the videos' durations, read where the annotations do not state all of them.
 
     Returns:
-        None where nobody states how long the videos are.
+        None where the durations of the videos are unknown.
     """
     truth = read_ground_truth(annotations, subset)
     stated = truth.durations is not None and bool((truth.durations[truth.video] > 0).all())
@@ -222,7 +215,7 @@ def analyse_files(
     return analyse(instances, read_detections(predictions, instances.truth), ERROR_TIOUS[buckets])
 
 
-def rank(truth: GroundTruth, predictions: Predictions, thresholds: Floats, *, strict_compat: bool) -> list[Ranked]:
+def rank(truth: GroundTruth, predictions: ScoredSegments, thresholds: Floats, *, strict_compat: bool) -> list[Ranked]:
     """Rank and match the predictions of each class."""
     n_instances = np.bincount(truth.label, minlength=len(truth.classes)).tolist()
     pairs = match(truth, predictions, thresholds, strict_compat=strict_compat)
@@ -231,7 +224,7 @@ def rank(truth: GroundTruth, predictions: Predictions, thresholds: Floats, *, st
     ]
 
 
-def top(truth: GroundTruth, predictions: Predictions) -> Predictions:
+def top(truth: GroundTruth, predictions: ScoredSegments) -> ScoredSegments:
     """The best predictions of each class, ten for each of its instances; of equal scores the earlier rows stay."""
     order = np.lexsort((-predictions.score, predictions.label))
     counts = np.bincount(predictions.label, minlength=len(truth.classes))
@@ -247,7 +240,7 @@ def normalised_precision(hits: Mask, misses: Mask, n_instances: int, norm: float
 
     Args:
         hits: `[T, M]` true positives in rank order.
-        misses: `[T, M]` false positives; what is neither is passed over.
+        misses: `[T, M]` false positives; predictions in neither mask are ignored.
         n_instances: of the class.
         norm: mean number of instances of a class.
     """
@@ -257,7 +250,7 @@ def normalised_precision(hits: Mask, misses: Mask, n_instances: int, norm: float
 
 
 def false_positives(
-    truth: GroundTruth, predictions: Predictions, thresholds: Floats, norm: float, *, strict_compat: bool = False
+    truth: GroundTruth, predictions: ScoredSegments, thresholds: Floats, norm: float, *, strict_compat: bool = False
 ) -> dict[str, Any]:
     """What false positives are, by rank, and what removing each kind would gain.
 
@@ -290,7 +283,7 @@ def false_positives(
         for g in range(GROUPS)
     ]
     totals = {
-        f"{t:.2f}": dict(zip(KINDS, c.tolist(), strict=True))
+        tiou_name(t): dict(zip(KINDS, c.tolist(), strict=True))
         for t, c in zip(thresholds, counts.sum(axis=1), strict=True)
     }
     means = gains.mean(axis=1).tolist()
@@ -344,7 +337,7 @@ def false_negatives(instances: Characterised, ranked: list[Ranked], norm: float)
     missed = np.ones((len(ranked[0].matched), n), dtype=np.bool_)
     for r in ranked:
         hits = r.matched > UNMATCHED
-        # Matches at ranks of hardly any precision are forgotten.
+        # A match at a rank of lower precision does not count as found.
         hits &= normalised_precision(hits, ~hits, r.n_instances, norm) > MISS_PRECISION
         for row, matched, hit in zip(missed, r.matched, hits, strict=True):
             row[matched[hit]] = False
@@ -366,12 +359,10 @@ def false_negatives(instances: Characterised, ranked: list[Ranked], norm: float)
 def _ap(ranked: Ranked, hits: Mask, misses: Mask, norm: float, n_instances: int | None = None) -> Floats:
     """`[T]` interpolated average normalised precision."""
     n = n_instances or ranked.n_instances
-    precision = normalised_precision(hits, misses, n, norm)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray((best * hits).sum(axis=1) / n)
+    return interpolated(normalised_precision(hits, misses, n, norm), hits, n)
 
 
-def _best_instance(truth: GroundTruth, predictions: Predictions) -> tuple[Floats, Ints]:
+def _best_instance(truth: GroundTruth, predictions: ScoredSegments) -> tuple[Floats, Ints]:
     """`[M]` highest tIoU with any instance of the video, and that instance's label; 0 and -1 without overlap."""
     prediction, instance, overlap = overlapping(
         (predictions.video, predictions.segments), (truth.video, truth.segments), nan_hits=False

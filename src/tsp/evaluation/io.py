@@ -2,7 +2,7 @@
 
 import array
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ Ints = NDArray[np.int64]
 DUPLICATE_S = 1e-3
 UNKNOWN = -1
 TIMELESS = (0.0, 1.0)  # entries without segment: any that is neither empty nor reversed
-# Class number of the entry at a place of a video, None to leave it out.
+# Number of the video, label, start and end in seconds.
+Row = tuple[int, str, float, float]
+# Entry, video and index in the video -> class number, None to skip it.
 LabelOf = Callable[[dict[str, Any], str, int], int | None]
 log = logging.getLogger(__name__)
 
@@ -37,10 +39,10 @@ class GroundTruth:
         video: `[N]` index into `videos`.
         label: `[N]` index into `classes`.
         segments: `[N, 2]` float64, seconds, in file order.
-        counts: what was found and what was left out.
+        counts: entries found and excluded.
         durations: `[V]` float64, seconds, NaN where the annotations state none; needed by the error analyses only.
-        blocked: videos left out here, and out of all predictions.
-        options: where it is from and what was done to it, named in every result.
+        blocked: videos excluded here and from all predictions.
+        options: its source and how it was filtered; part of every result.
     """
 
     videos: Sequence[str]
@@ -54,7 +56,10 @@ class GroundTruth:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _fix(self, video=_ints(self.video), label=_ints(self.label), segments=_segments(self.segments))
+        _set(
+            self,
+            {"video": _ints(self.video), "label": _ints(self.label), "segments": _segments(self.segments)},
+        )
         n = len(self.segments)
         _check_index("ground truth: video", self.video, n, 0, len(self.videos))
         _check_index("ground truth: label", self.label, n, 0, len(self.classes))
@@ -66,7 +71,7 @@ class GroundTruth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predictions:
+class ScoredSegments:
     """Scored segments in file order.
 
     Args:
@@ -74,7 +79,7 @@ class Predictions:
         label: `[M]` index into the ground truth's classes; all 0 for proposals.
         segments: `[M, 2]` float64, seconds.
         score: `[M]` float64, higher is better.
-        counts: what was found and what was left out.
+        counts: entries found and excluded.
     """
 
     video: Ints
@@ -85,7 +90,15 @@ class Predictions:
 
     def __post_init__(self) -> None:
         score = np.asarray(self.score, dtype=np.float64).reshape(-1)
-        _fix(self, video=_ints(self.video), label=_ints(self.label), segments=_segments(self.segments), score=score)
+        _set(
+            self,
+            {
+                "video": _ints(self.video),
+                "label": _ints(self.label),
+                "segments": _segments(self.segments),
+                "score": score,
+            },
+        )
         n = len(self.segments)
         _check_index("predictions: video", self.video, n, UNKNOWN, None)
         _check_index("predictions: label", self.label, n, 0, None)
@@ -131,7 +144,7 @@ def instances_of(
         names = ", ".join(sorted({v.subset for v in everything})) or "none"
         raise TspError(f"{where}: no video of subset {subset!r}; subsets in the file: {names}")
     counted = [v for v in chosen if v.name not in blocked]
-    rows: list[tuple[int, str, float, float]] = []
+    rows: list[Row] = []
     for number, video in enumerate(counted):
         kept = [s for s in video.segments if s.label not in without_labels]
         kept = _without_duplicates(kept) if dedup else kept
@@ -143,27 +156,30 @@ def instances_of(
     if not np.isfinite(segments).all():
         number, label = rows[int(np.flatnonzero(~np.isfinite(segments).all(1))[0])][:2]
         raise TspError(f"{where}: {counted[number].name!r}: a segment of {label!r:.80} is not finite; expected seconds")
-    annotated = sum(len(v.segments) for v in counted)
-    counts = {
-        "videos": len(counted),
-        "videos_without_instances": len(counted) - len({row[0] for row in rows}),
-        "videos_blocked": len(chosen) - len(counted),
-        "instances": len(rows),
-        "instances_dropped": annotated - len(rows),
-        "instances_duplicate": len(rows) - len(set(rows)),
-        "instances_not_positive": int((segments[:, 1] <= segments[:, 0]).sum()),
-    }
     return GroundTruth(
         videos=[v.name for v in counted],
         classes=list(numbers),
         video=_ints([row[0] for row in rows]),
         label=_ints([numbers[row[1]] for row in rows]),
         segments=segments,
-        counts=counts,
+        counts=_instance_counts(chosen, counted, rows),
         durations=np.asarray([np.nan if v.duration_s is None else v.duration_s for v in counted], dtype=np.float64),
         blocked=frozenset(blocked),
         options={"ground_truth": Path(where).name, "subset": subset, "dedup": dedup},
     )
+
+
+def _instance_counts(chosen: Sequence[Video], counted: Sequence[Video], rows: Sequence[Row]) -> dict[str, int]:
+    """Counts of `GroundTruth`: videos of the subset, those not blocked, and the rows kept of these."""
+    return {
+        "videos": len(counted),
+        "videos_without_instances": len(counted) - len({row[0] for row in rows}),
+        "videos_blocked": len(chosen) - len(counted),
+        "instances": len(rows),
+        "instances_dropped": sum(len(v.segments) for v in counted) - len(rows),
+        "instances_duplicate": len(rows) - len(set(rows)),
+        "instances_not_positive": sum(end <= start for *_, start, end in rows),
+    }
 
 
 def with_durations(truth: GroundTruth, metadata: str | Path) -> GroundTruth:
@@ -172,7 +188,7 @@ def with_durations(truth: GroundTruth, metadata: str | Path) -> GroundTruth:
     Raises:
         TspError: a video with instances is not in the table.
     """
-    from tsp.io.tables import read_metadata  # late: pandas is slow to import, and no score needs it
+    from tsp.io.tables import read_metadata  # imported here: pandas is slow to import, and no score needs it
 
     table = read_metadata(metadata)
     known = dict(zip(table["filename"].map(feature_key), table["video-duration"].astype(float), strict=True))
@@ -185,13 +201,13 @@ def with_durations(truth: GroundTruth, metadata: str | Path) -> GroundTruth:
     return replace(truth, durations=durations, options=truth.options | {"durations": Path(metadata).name})
 
 
-def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool = False) -> Predictions:
+def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool = False) -> ScoredSegments:
     """Read labelled predictions (gzip accepted) in file order.
 
     Args:
         path: JSON with `results`; other keys may be missing.
         truth: gives the numbers of videos and classes.
-        ignore_unknown_labels: leave out labels that the ground truth does not have, instead of refusing them.
+        ignore_unknown_labels: skip labels that the ground truth does not have, instead of raising.
 
     Raises:
         TspError: naming file, video and entry.
@@ -201,7 +217,7 @@ def read_detections(path: str | Path, truth: GroundTruth, *, ignore_unknown_labe
     return numbered(path, read_predictions(path), truth, label_of)
 
 
-def read_proposals(path: str | Path, truth: GroundTruth) -> Predictions:
+def read_proposals(path: str | Path, truth: GroundTruth) -> ScoredSegments:
     """Read proposals: as `read_detections`, any labels being ignored."""
     check_not_empty(path)
     return numbered(path, read_predictions(path), truth, lambda entry, video, place: 0)
@@ -216,7 +232,7 @@ def read_blocked(path: str | Path | None) -> frozenset[str]:
 
 
 def labels_of(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bool) -> LabelOf:
-    """A function that gives the class number of an entry; None: to be left out.
+    """A function that maps an entry to its class number, or to None if it is skipped.
 
     Raises (the function): TspError naming an unknown label, unless those are ignored.
     """
@@ -236,7 +252,7 @@ def labels_of(path: str | Path, truth: GroundTruth, *, ignore_unknown_labels: bo
 
 
 def check_not_empty(path: str | Path) -> None:
-    """Say of an empty file that it is empty, rather than what is missing at its first character."""
+    """Report an empty file as empty, instead of as a JSON syntax error."""
     if Path(path).is_file() and not Path(path).stat().st_size:
         raise TspError(f"{path}: the file is empty")
 
@@ -246,14 +262,14 @@ def numbered(
     results: dict[str, list[dict[str, Any]]],
     truth: GroundTruth,
     label_of: LabelOf,
-) -> Predictions:
-    """Checked entries as arrays, with counts of what is odd.
+) -> ScoredSegments:
+    """Entries as arrays, with counts of irregular ones.
 
     Args:
-        path: where they are from, for messages.
+        path: their file, for messages.
         results: video -> entries with `score` and, of segments, `segment`.
         truth: gives the numbers of videos, and those to leave out.
-        label_of: class number of an entry, or None to leave it out.
+        label_of: class number of an entry, or None to skip it.
     """
     index = {name: number for number, name in enumerate(truth.videos)}
     rows = array.array("d")
@@ -290,7 +306,7 @@ def numbered(
     elif unknown.any():
         log.warning("%s: %d predictions are in videos that are not counted", path, unknown.sum())
     videos, labels = _ints(table[:, 0]), _ints(table[:, 1])
-    return Predictions(video=videos, label=labels, segments=table[:, 2:4], score=table[:, 4], counts=counts)
+    return ScoredSegments(video=videos, label=labels, segments=table[:, 2:4], score=table[:, 4], counts=counts)
 
 
 def _without_duplicates(segments: Sequence[Segment]) -> list[Segment]:
@@ -305,7 +321,8 @@ def _without_duplicates(segments: Sequence[Segment]) -> list[Segment]:
     return kept
 
 
-def _fix(target: object, **arrays: NDArray[Any]) -> None:
+def _set(target: object, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Replace fields of a frozen dataclass while it is being made."""
     for name, values in arrays.items():
         object.__setattr__(target, name, values)
 

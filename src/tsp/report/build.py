@@ -1,4 +1,4 @@
-"""The figures of a table and the page that shows everything: which file goes where."""
+"""The figures of a table and the report page, each from the files it needs."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ from tsp.report import errors
 from tsp.report.config import TableConfig
 from tsp.report.figures import class_bars, map_curves, recall_curves, seed_dots, training_curves
 from tsp.report.overlay import pick_videos, similarity_of_files, timeline_of_files
-from tsp.report.page import Picture, build_page
-from tsp.report.tables import Cell, read_scores
+from tsp.report.page import Page, Picture, build_page
+from tsp.report.scores import Cell, read_scores
 
-# Figures of a table: file stem -> title and what is to be seen.
+# Figures of a table: file stem -> title and caption.
 FIGURES = {
     "seeds": ("Every seed", "Average mAP of every training; a line joins the trainings that share a seed."),
     "curves": ("mAP over tIoU", "Mean of the seeds, band from the lowest to the highest seed."),
@@ -52,7 +52,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "pandas", "h5py", "av", "safetensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class FigureSources:
     """Files that the figures of a table are drawn from.
 
     Args:
@@ -69,7 +69,7 @@ class Sources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureSources:
+class FeatureFigureSources:
     """Files that the figures of a table's features are drawn from.
 
     Args:
@@ -85,8 +85,8 @@ class FeatureSources:
     subset: str
 
 
-def draw_figures(config: TableConfig, sources: Sources, folder: Path) -> None:
-    """Draw what a table's predictions are like into `folder`; the first column's experiment is shown."""
+def draw_figures(config: TableConfig, sources: FigureSources, folder: Path) -> None:
+    """Draw the figures of a table's predictions into `folder`, for the experiment of its first column."""
     runs = {row.run: row.label for row in config.rows}
     experiment = config.columns[0].experiment
     note = "miniature" if config.miniature else ""
@@ -105,8 +105,8 @@ def draw_figures(config: TableConfig, sources: Sources, folder: Path) -> None:
     )
 
 
-def draw_feature_figures(config: TableConfig, sources: FeatureSources, folder: Path) -> None:
-    """Draw how the features of a table's rows were trained, and those of one video, into `folder`."""
+def draw_feature_figures(config: TableConfig, sources: FeatureFigureSources, folder: Path) -> None:
+    """Draw the training curves of a table's features, and their similarity in one video, into `folder`."""
     runs = {row.run: row.label for row in config.rows}
     note = "miniature" if config.miniature else ""
     training_curves(_labelled(sources.logs, runs), folder / "training.png", note=note)
@@ -118,64 +118,79 @@ def _labelled(paths: Mapping[str, Path], runs: Mapping[str, str]) -> dict[str, P
     return {runs[run]: path for run, path in paths.items()}
 
 
-def write_report(
-    output: Path,
-    *,
-    tables: Mapping[str, Path],
-    titles: Mapping[str, str],
-    figures: Mapping[str, Path],
-    featured: Collection[str],
-    overlays: Mapping[str, Path],
-    captions: Sequence[Path],
-    miniature: bool,
-    manifests: Mapping[str, Path],
-    benchmarks: Iterable[Path],
-    inputs: Iterable[Path],
-    configuration: Mapping[str, Any],
-    repository: Path,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ReportSources:
+    """Files that the report is made from.
+
+    Args:
+        tables: HTML files, in order.
+        figures: table -> folder of its figures.
+        featured: tables whose folder holds `FEATURE_FIGURES`: tables of the same features share them.
+        overlays: table -> its rendered video.
+        captions: pages of `captions.write_caption_page`.
+        manifests: `<dataset> <subset>` -> manifest of its videos.
+        benchmarks: Snakemake's benchmark files.
+        inputs: files whose sha256 is stated.
+    """
+
+    tables: Sequence[Path]
+    figures: Mapping[str, Path]
+    featured: Collection[str]
+    overlays: Mapping[str, Path]
+    captions: Sequence[Path]
+    manifests: Mapping[str, Path]
+    benchmarks: Iterable[Path]
+    inputs: Iterable[Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFacts:
+    """What the report states besides the content of its files.
+
+    Args:
+        titles: table -> its heading.
+        miniature: label everything as the miniature's.
+        configuration: the whole configuration, for its hash.
+        repository: where the code version is read from.
+    """
+
+    titles: Mapping[str, str]
+    miniature: bool
+    configuration: Mapping[str, Any]
+    repository: Path
+
+
+def write_report(output: Path, sources: ReportSources, facts: ReportFacts) -> None:
     """Write the report page.
 
     Args:
         output: `index.html`.
-        tables: table name -> its HTML file.
-        titles: table name -> its heading.
-        figures: table name -> folder of its figures.
-        featured: tables that bring `FEATURE_FIGURES`.
-        overlays: table name -> its rendered video.
-        captions: pages of `captions.write_captions`.
-        miniature: label everything as the miniature's.
-        manifests: `<dataset> <subset>` -> manifest of its videos.
-        benchmarks: Snakemake's benchmark files.
-        inputs: files whose sha256 is stated.
-        configuration: the whole configuration, for its hash.
-        repository: where the code version is read from.
+        sources: files.
+        facts: headings, and what the provenance states.
     """
+    titles = {table: facts.titles.get(table, table) for table in [*sources.figures, *sources.overlays]}
     pictures = [
-        Picture(path=folder / f"{stem}.png", title=title, caption=caption, group=titles.get(table, table))
-        for table, folder in figures.items()
+        Picture(path=folder / f"{stem}.png", title=title, caption=caption, group=titles[table])
+        for table, folder in sources.figures.items()
         for stem, (title, caption) in FIGURES.items()
-        # Tables of the same features share these, and only the first of them draws them.
-        if stem not in FEATURE_FIGURES or table in featured
+        if stem not in FEATURE_FIGURES or table in sources.featured
     ]
-    build_page(
-        output,
+    page = Page(
         title="TSP, reproduced",
         intro="Features of an encoder pretrained to tell actions from background (TSP) beside those of a plain"
         " classifier (TAC), in the same downstream method.",
-        miniature=miniature,
-        tables=list(tables.values()),
+        miniature=facts.miniature,
+        tables=sources.tables,
         pictures=pictures,
-        overlays=[
-            Picture(path=path, title=titles.get(table, table), caption=OVERLAY) for table, path in overlays.items()
-        ],
-        captions=captions,
-        buckets={titles.get(table, table): errors.bucket_rows(folder) for table, folder in figures.items()},
-        manifests=manifests,
-        benchmarks=sorted(benchmarks),
-        provenance=provenance(configuration, repository),
-        digests={str(path): sha256(path) for path in inputs},
+        overlays=[Picture(path=path, title=titles[table], caption=OVERLAY) for table, path in sources.overlays.items()],
+        captions=sources.captions,
+        buckets={titles[table]: errors.bucket_rows(folder) for table, folder in sources.figures.items()},
+        manifests=sources.manifests,
+        benchmarks=sorted(sources.benchmarks),
+        provenance=provenance(facts.configuration, facts.repository),
+        digests={str(path): sha256(path) for path in sources.inputs},
     )
+    build_page(output, page)
 
 
 def provenance(configuration: Mapping[str, Any], repository: Path) -> dict[str, object]:

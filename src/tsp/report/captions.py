@@ -1,6 +1,5 @@
-"""Captions of single videos: when what is said, by people and by each run, and the sentences side by side."""
+"""Dense captions of single videos: events over time and their sentences, those of the references and of each run."""
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,32 +8,30 @@ from matplotlib.axes import Axes
 
 from tsp.errors import TspError
 from tsp.io.captions import CaptionedEvent, Captions, read_captions, read_references
-from tsp.io.files import atomic
-from tsp.report.markup import document, embedded, grid, text
+from tsp.report.markup import data_url, read_fragment, render, write_standalone
 from tsp.report.style import COLOURS, TRUTH, drawing
-from tsp.report.tables import BEGIN, END, read_fragment
 
 EXAMPLES, SENTENCES = 3, 5
-# A page of a few examples should still open at once.
+# Bytes; larger videos would make the page slow to open.
 LARGEST_VIDEO = 8_000_000
 REFERENCE = "reference"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One video and all that is said of it.
+    """One video with its annotated and predicted events.
 
     Args:
         name: key of the video, as in the references.
-        spoken: who (`reference`, or the label of a run) -> events; references in time order, predictions best first.
+        events: `reference` or the label of a run -> events; references in time order, predictions best first.
     """
 
     name: str
-    spoken: Mapping[str, Sequence[CaptionedEvent]]
+    events: Mapping[str, Sequence[CaptionedEvent]]
 
 
 def examples_of(references: Iterable[str | Path], predictions: Mapping[str, str | Path]) -> list[Example]:
-    """The first videos of the first reference file that every run describes: by order, not by result.
+    """The first videos of the first reference file that every run has captions of, whatever their scores.
 
     Args:
         references: ActivityNet Captions files; of a video in several files all events are shown.
@@ -47,36 +44,36 @@ def examples_of(references: Iterable[str | Path], predictions: Mapping[str, str 
     for path in references:
         for name, events in read_references(path).items():
             truth.setdefault(name, []).extend(events)
-    said = {label: read_captions(path, most=SENTENCES) for label, path in predictions.items()}
-    shared = [name for name in truth if all(captions.get(name) for captions in said.values())]
+    predicted = {label: read_captions(path, most=SENTENCES) for label, path in predictions.items()}
+    shared = [name for name in truth if all(captions.get(name) for captions in predicted.values())]
     if not shared:
         raise TspError(f"{', '.join(map(str, predictions.values()))}: no reference video has captions of every run")
     return [
         Example(
             name=name,
-            spoken={REFERENCE: sorted(truth[name], key=lambda e: (e.start_s, e.end_s))}
-            | {label: captions[name] for label, captions in said.items()},
+            events={REFERENCE: sorted(truth[name], key=lambda e: (e.start_s, e.end_s))}
+            | {label: captions[name] for label, captions in predicted.items()},
         )
         for name in shared[:EXAMPLES]
     ]
 
 
 def draw_events(examples: Sequence[Example], output: str | Path, *, note: str = "") -> None:
-    """When something is said, a panel per video; numbers are those of the sentences.
+    """Draw the events over time, a panel per video; numbers are those of the sentences on the page.
 
     Args:
         examples: the videos.
         output: the `.png`.
         note: such as `miniature`.
     """
-    lanes = max(sum(0.5 + 0.42 * len(events) for events in e.spoken.values()) for e in examples)
+    lanes = max(sum(0.5 + 0.42 * len(events) for events in e.events.values()) for e in examples)
     with drawing(output, size=(7.2, 0.4 + len(examples) * (0.7 + 0.3 * lanes)), note=note) as (figure, rows):
         rows.append(("video", "who", "number", "start_s", "end_s", "score", "sentence"))
         for axes, example in zip(figure.subplots(len(examples), 1, squeeze=False).ravel(), examples, strict=True):
             _lanes(axes, example)
             rows += [
                 (example.name, who, n, e.start_s, e.end_s, e.score, e.sentence)
-                for who, events in example.spoken.items()
+                for who, events in example.events.items()
                 for n, e in enumerate(events, 1)
             ]
         axes.set_xlabel("seconds")
@@ -84,7 +81,7 @@ def draw_events(examples: Sequence[Example], output: str | Path, *, note: str = 
 
 def _lanes(axes: Axes, example: Example) -> None:
     y, ticks = 0.0, []
-    for number, (who, events) in enumerate(example.spoken.items()):
+    for number, (who, events) in enumerate(example.events.items()):
         ticks.append((y + 0.21 * (len(events) - 1), who))
         colour = TRUTH if who == REFERENCE else COLOURS[(number - 1) % len(COLOURS)]
         for n, e in enumerate(events, 1):
@@ -101,47 +98,33 @@ def _lanes(axes: Axes, example: Example) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def write_captions(
+def write_caption_page(
     output: str | Path, *, table: str | Path, examples: Sequence[Example], figure: str | Path, videos: str | Path
 ) -> None:
-    """A page of its own with the scores, the figure, and each video with its sentences.
+    """Write a page with the scores, the figure, and each video with its sentences.
 
     Args:
-        output: the HTML file; `tables.read_fragment` takes its content into the report.
+        output: the HTML file; `markup.read_fragment` takes its content into the report.
         table: HTML file of the scores.
         examples: the videos.
         figure: the PNG of `draw_events`.
         videos: folder of the standardised files.
     """
-    parts = [read_fragment(table)]
-    parts.append(
-        '<figure class="wide" style="width:750px"><h3>When something is said</h3><div class="scroll" tabindex="0">'
-        f'<img alt="Events of the references and of each run over time" src="{embedded(figure)}"></div><figcaption>'
-        "References above the five best proposals of each run (first seed); numbers are those of the sentences."
-        "</figcaption></figure>"
-    )
-    parts += [_example(example, Path(videos)) for example in examples]
-    with atomic(output) as temporary:
-        page = document("Dense captions", f"{BEGIN}{''.join(parts)}{END}")
-        temporary.write_text(page, encoding="utf-8")
+    values = {
+        "scores": read_fragment(table),
+        "figure": data_url(Path(figure).read_bytes(), "image/png"),
+        "examples": [_shown(example, Path(videos) / f"{example.name}.mp4") for example in examples],
+    }
+    write_standalone(output, "Dense captions", render("captions.html.j2", values))
 
 
-def _example(example: Example, videos: Path) -> str:
+def _shown(example: Example, path: Path) -> dict[str, object]:
+    """What the template shows of a video: its file where it is small enough to embed, and the table of sentences."""
     rows = [
         [f"{who} {n}", f"{e.start_s:.1f}–{e.end_s:.1f} s", e.sentence]
-        for who, events in example.spoken.items()
+        for who, events in example.events.items()
         for n, e in enumerate(events, 1)
     ]
-    sentences = grid(["who", "when", "sentence"], rows, kind="text")
-    return f'<article class="example"><h3>{text(example.name)}</h3>{_video(example, videos)}{sentences}</article>'
-
-
-def _video(example: Example, videos: Path) -> str:
-    path = videos / f"{example.name}.mp4"
-    if not path.exists() or path.stat().st_size > LARGEST_VIDEO:
-        return f'<p class="soft">Not embedded: <code>{text(path)}</code>.</p>'
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return (
-        f'<video controls muted preload="metadata" aria-label="{text(example.name)}" '
-        f'src="data:video/mp4;base64,{data}"></video>'
-    )
+    embedded = path.exists() and path.stat().st_size <= LARGEST_VIDEO
+    video = data_url(path.read_bytes(), "video/mp4") if embedded else None
+    return {"name": example.name, "path": path, "video": video, "rows": rows}

@@ -1,4 +1,4 @@
-"""What `config/tables.yaml` says of a table."""
+"""Configuration of a table, an entry of `config/tables.yaml`."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -123,12 +123,12 @@ class TableConfig:
 def _once(key: str, names: Iterable[object]) -> None:
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
-        raise TspError(f"{key}: {_text(twice[0])} is there twice")
+        raise TspError(f"{key}: {_text(twice[0])} is listed twice")
 
 
 def _known(key: str, name: object, allowed: list[object] | list[str] | list[tuple[str, str]], kind: str) -> None:
     if name not in allowed:
-        raise TspError(f"{key}: {_text(name)} is no {kind} of this table; allowed: {', '.join(map(_text, allowed))}")
+        raise TspError(f"{key}: {_text(name)} is not a {kind} of this table; allowed: {', '.join(map(_text, allowed))}")
 
 
 def _text(name: object) -> str:

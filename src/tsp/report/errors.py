@@ -1,4 +1,4 @@
-"""Figures of the error analyses: kinds of false positives, sensitivity, misses. As all figures: PNG, PDF and CSV."""
+"""Figures of the error analyses: kinds of false positives, sensitivity and misses, each as PNG, PDF and CSV."""
 
 import csv
 import math
@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 
 from tsp.evaluation.errors import KINDS
 from tsp.io.files import read_text
+from tsp.report.scores import Scores
 from tsp.report.style import COLOURS, INK, SOFT, drawing, legend_above
-from tsp.report.tables import Scores
 
 Results = Mapping[str, Mapping[str, Any]]
 CHARACTERISTICS = {"coverage": "Coverage", "length": "Length", "instances": "Instances in the video"}
@@ -24,7 +24,7 @@ def draw_all(results: Results, folder: str | Path, *, note: str = "") -> None:
 
     Args:
         results: name of a run -> content of its errors file.
-        folder: where to.
+        folder: output folder.
         note: such as `miniature`.
     """
     if not results:
@@ -44,10 +44,10 @@ def analyses_of(scores: Scores, runs: Mapping[str, str], experiment: str) -> dic
     Args:
         scores: content by (experiment, run, seed).
         runs: runs with their labels.
-        experiment: whose scores.
+        experiment: experiment whose scores are read.
 
     Returns:
-        By label; without a run where the videos' durations were unknown.
+        By label; runs without known durations of the videos are omitted.
     """
     found = {}
     for run, label in runs.items():
@@ -58,7 +58,7 @@ def analyses_of(scores: Scores, runs: Mapping[str, str], experiment: str) -> dic
 
 
 def mean_of(values: Sequence[Any]) -> Any:
-    """Number by number the mean of equally built objects; what is undefined in one is undefined."""
+    """Element-wise mean of objects of equal structure; a value that is undefined in one is undefined in the mean."""
     first = values[0]
     if isinstance(first, Mapping):
         return {key: mean_of([value[key] for value in values]) for key in first}
@@ -136,11 +136,11 @@ def bucket_rows(folder: str | Path) -> list[list[str]]:
     """Numbers of `sensitivity.csv` and `false_negatives.csv`, a row for each bucket by length and coverage.
 
     Args:
-        folder: of the figures.
+        folder: folder of the figures.
 
     Returns:
         Header first: bucket, instances, then per run the normalised average mAP and the share missed, and what the
-        last run gains over the first; nothing where no errors were analysed.
+        last run gains over the first; empty where no errors were analysed.
     """
     found, missed = (_by_run(Path(folder) / f"{stem}.csv") for stem in ("sensitivity", "false_negatives"))
     if not found:

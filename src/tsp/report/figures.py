@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,41 +10,31 @@ from matplotlib.axes import Axes
 
 from tsp.errors import TspError
 from tsp.io.files import read_text
-from tsp.report.style import COLOURS, SOFT, columns_of, drawing, labelled, legend_above, look
-from tsp.report.tables import Cell, Scores, metric_value
+from tsp.report.scores import Cell, Scores, metric_value
+from tsp.report.style import COLOURS, SOFT, columns_of, drawing, legend_above, look
 
-Runs = Mapping[str, str] | Sequence[str]
+# Run -> label, in drawing order.
+Runs = Mapping[str, str]
+METRIC = "average_mAP"
 
 
-def seed_dots(
-    scores: Scores,
-    runs: Runs,
-    output: str | Path,
-    *,
-    experiment: str,
-    metric: str = "average_mAP",
-    title: str = "Average mAP",
-    note: str = "",
-) -> None:
+def seed_dots(scores: Scores, runs: Runs, output: str | Path, *, experiment: str, note: str = "") -> None:
     """Every training as a dot, the mean as a bar; a line joins the runs that share a seed.
 
     Args:
         scores: content of scores.json by (experiment, run, seed).
         runs: runs from left to right, with their labels.
         output: the `.png`.
-        experiment: whose scores.
-        metric: as in a table's column; shown in percent.
-        title: above the figure, and its vertical axis.
+        experiment: experiment whose scores are drawn.
         note: such as `miniature`.
     """
-    found = _by_seed(scores, runs, experiment, metric)
-    names = labelled(runs)
+    found = _by_seed(scores, runs, experiment)
     with drawing(output, size=(1.9 + 1.35 * len(found), 3.4), note=note) as (figure, rows):
-        rows.append(("run", "label", "seed", metric))
+        rows.append(("run", "label", "seed", METRIC))
         axes = figure.subplots()
-        axes.set_title(title)
+        axes.set_title("Average mAP")
         seeds = sorted({s for values in found.values() for s in values})
-        # A little to the side by seed, so that equal values stay apart.
+        # Offset by seed, so that equal values do not overlap.
         aside = {seed: 0.06 * (k - (len(seeds) - 1) / 2) for k, seed in enumerate(seeds)}
         for seed in seeds:
             path = [(x + aside[seed], values[seed]) for x, values in enumerate(found.values()) if seed in values]
@@ -57,12 +47,12 @@ def seed_dots(
             axes.annotate(
                 f"{mean:.2f}", (x + 0.24, mean), va="center", fontsize=8.5, color=style["color"], weight="bold"
             )
-            rows += [(run, names[run], seed, value) for seed, value in values.items()]
-        axes.set_xticks(range(len(found)), [names[run] for run in found])
+            rows += [(run, runs[run], seed, value) for seed, value in values.items()]
+        axes.set_xticks(range(len(found)), [runs[run] for run in found])
         axes.set_xlim(-0.5, len(found) - 0.4)
         axes.margins(y=0.15)
         axes.grid(axis="x", visible=False)
-        axes.set_ylabel(f"{title} (%)")
+        axes.set_ylabel("Average mAP (%)")
 
 
 def map_curves(scores: Scores, runs: Runs, output: str | Path, *, experiment: str, note: str = "") -> None:
@@ -103,11 +93,10 @@ def _bands(
     note: str,
 ) -> None:
     """Curves of one experiment, the seeds of a run drawn as their mean and range."""
-    labels = labelled(runs)
     with drawing(output, size=(4.8, 3.5), note=note) as (figure, rows):
         rows.append(("run", "label", "seed", *names))
         axes = figure.subplots()
-        for number, run in enumerate(labels):
+        for number, run in enumerate(runs):
             curves = {seed: curve for (_, r, seed), curve in sorted(points.items()) if r == run}
             if not curves:
                 continue
@@ -116,9 +105,9 @@ def _bands(
             style = look(number) if len(across) < 30 else {"color": look(number)["color"]}
             low, high = [min(c) for c in columns], [max(c) for c in columns]
             axes.fill_between(across, low, high, color=style["color"], alpha=0.18, lw=0)
-            axes.plot(across, [statistics.fmean(c) for c in columns], label=labels[run], **style)
-            rows += [(run, labels[run], seed, x, y) for seed, curve in curves.items() for x, y in curve.items()]
-        _something(rows[1:], output)
+            axes.plot(across, [statistics.fmean(c) for c in columns], label=runs[run], **style)
+            rows += [(run, runs[run], seed, x, y) for seed, curve in curves.items() for x, y in curve.items()]
+        _require(rows[1:], output)
         axes.set_ylim(bottom=0)
         axes.set_xlabel(axes_names[0])
         axes.set_ylabel(axes_names[1])
@@ -132,10 +121,9 @@ def class_bars(
 
     Args: as `seed_dots`; of more than `most` classes those with the largest difference are drawn (the CSV has all).
     """
-    names = labelled(runs)
-    table = {run: _class_means(scores, experiment, run) for run in names}
+    table = {run: _class_means(scores, experiment, run) for run in runs}
     table = {run: classes for run, classes in table.items() if classes}
-    _something(table, output)
+    _require(table, output)
     first, last = next(iter(table.values())), list(table.values())[-1]
     gain = {c: last[c] - first[c] for c in first if c in last}
     drawn = sorted(sorted(gain, key=lambda c: -abs(gain[c]))[:most], key=lambda c: (gain[c], c))
@@ -145,9 +133,9 @@ def class_bars(
         height = 0.8 / len(table)
         for number, (run, classes) in enumerate(table.items()):
             places = [y + 0.4 - height * (number + 0.5) for y in range(len(drawn))]
-            colour = COLOURS[list(names).index(run) % len(COLOURS)]
-            axes.barh(places, [classes[c] for c in drawn], height=height, color=colour, label=names[run])
-            rows += [(run, names[run], c, v) for c, v in classes.items()]
+            colour = COLOURS[list(runs).index(run) % len(COLOURS)]
+            axes.barh(places, [classes[c] for c in drawn], height=height, color=colour, label=runs[run])
+            rows += [(run, runs[run], c, v) for c, v in classes.items()]
         axes.set_yticks(range(len(drawn)), drawn, fontsize=7.5 if len(drawn) > 12 else 9)
         axes.set_ylim(-0.7, len(drawn) - 0.3)
         axes.grid(axis="y", visible=False)
@@ -165,7 +153,7 @@ def training_curves(logs: Mapping[str, str | Path], output: str | Path, *, note:
         output: the `.png`.
         note: such as `miniature`.
 
-    Without a log (released weights alone) the figure says so.
+    Without logs (released weights only) the figure states that nothing was trained.
     """
     if not logs:
         with drawing(output, size=(4.8, 1.2), note=note) as (figure, rows):
@@ -174,7 +162,7 @@ def training_curves(logs: Mapping[str, str | Path], output: str | Path, *, note:
         return
     series = {label: read_curves(path) for label, path in logs.items()}
     panels = list(dict.fromkeys(name for curves in series.values() for _, name in curves))
-    _something(panels, output)
+    _require(panels, output)
     down, across = columns_of(len(panels))
     with drawing(output, size=(0.6 + 2.9 * across, 0.7 + 2.2 * down), note=note) as (figure, rows):
         rows.append(("run", "part", "name", "epoch", "value"))
@@ -188,7 +176,7 @@ def training_curves(logs: Mapping[str, str | Path], output: str | Path, *, note:
             axes.set_xlabel("epoch")
         for axes in grid[len(panels) :]:
             axes.remove()
-        # Every run is in some panel, but perhaps none is in the first: the legend is drawn by hand.
+        # The first panel may lack some runs, so the legend gets its entries explicitly.
         for number, label in enumerate(series):
             grid[0].plot([], [], label=label, **look(number))
         if any(part == "train" for curves in series.values() for part, _ in curves):
@@ -199,7 +187,7 @@ def training_curves(logs: Mapping[str, str | Path], output: str | Path, *, note:
 def read_curves(path: str | Path) -> dict[tuple[str, str], list[tuple[float, float]]]:
     """Curves of a training log: (`train` or `valid`, name) -> points (epoch, value).
 
-    Lines that are no records and values that are no numbers are passed over: a log may be cut off anywhere.
+    Lines that are not records and values that are not numbers are skipped: a log may be truncated anywhere.
     """
     records = []
     for line in read_text(path).splitlines():
@@ -209,7 +197,7 @@ def read_curves(path: str | Path) -> dict[tuple[str, str], list[tuple[float, flo
             continue
         if isinstance(record, dict) and isinstance(record.get("iteration"), int):
             records.append(record)
-    # Records that close an epoch carry no learning rate; they say how many iterations an epoch has.
+    # Records at the end of an epoch have no learning rate; they give the number of iterations per epoch.
     closing = [r for r in records if "lr" not in r and isinstance(r.get("epoch"), int) and r["iteration"] > 0]
     per_iteration = (closing[-1]["epoch"] + 1) / closing[-1]["iteration"] if closing else 1.0
     windows = any("lr" in r for r in records)
@@ -217,7 +205,7 @@ def read_curves(path: str | Path) -> dict[tuple[str, str], list[tuple[float, flo
     for record in records:
         for key, value in record.items():
             part, _, name = key.partition("/")
-            # The mean of a whole epoch repeats what the windows show.
+            # The mean of a whole epoch duplicates the windows.
             if part not in ("train", "valid") or (part == "train" and windows and "lr" not in record):
                 continue
             if isinstance(value, int | float):
@@ -234,14 +222,14 @@ def _curve(axes: Axes, points: list[tuple[float, float]], part: str, number: int
         axes.plot(x, y, **style)
 
 
-def _by_seed(scores: Scores, runs: Runs, experiment: str, metric: str) -> dict[str, dict[int, float]]:
-    found: dict[str, dict[int, float]] = {run: {} for run in labelled(runs)}
+def _by_seed(scores: Scores, runs: Runs, experiment: str) -> dict[str, dict[int, float]]:
+    found: dict[str, dict[int, float]] = {run: {} for run in runs}
     for (e, run, seed), content in sorted(scores.items()):
         if e == experiment and run in found:
-            value = metric_value(content, metric, f"scores of {e}, {run}, seed {seed}")
+            value = metric_value(content, METRIC, f"scores of {e}, {run}, seed {seed}")
             if value is not None:
                 found[run][seed] = 100 * value
-    _something(any(found.values()), f"{experiment}, {metric}")
+    _require(any(found.values()), f"{experiment}, {METRIC}")
     return {run: values for run, values in found.items() if values}
 
 
@@ -250,6 +238,6 @@ def _class_means(scores: Scores, experiment: str, run: str) -> dict[str, float]:
     return {c: 100 * statistics.fmean(s[c]["average_AP"] for s in seeds) for c in (seeds[0] if seeds else {})}
 
 
-def _something(found: Any, what: object) -> None:
+def _require(found: Any, what: object) -> None:
     if not found:
         raise TspError(f"{what}: nothing to draw; none of these runs has results yet")

@@ -1,4 +1,4 @@
-"""Figures of single videos: what was found when, and how alike the features of two moments are."""
+"""Figures of single videos: predictions over time, and the similarity of features at two times."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -49,9 +49,9 @@ def timeline(
 
     Args:
         videos: with their actions.
-        predictions: label of the run -> results by video name; the colour fades with the score.
+        predictions: label of the run -> results by video name; lower scores are paler.
         output: the `.png`.
-        top: predictions per run and video; hatched ones carry a class that the video does not show.
+        top: predictions per run and video; hatched ones have a class that the video does not contain.
         note: such as `miniature`.
     """
     if not videos:
@@ -125,7 +125,7 @@ def similarity(
     Above, the features as they are; below, without their mean over the video, since features of a network that ends in
     rectified averages all point roughly the same way. Actions are marked along both edges. Titles state the mean
     similarity of two clips in actions and of one in an action with one outside: the larger the gap, the better the
-    features tell action from background.
+    features separate action from background.
 
     Args:
         features: label of the run -> `[n, C]`; of more than 200 clips evenly spaced ones are drawn.

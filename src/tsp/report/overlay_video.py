@@ -26,7 +26,7 @@ from tsp.video.decode import VideoReader
 
 log = logging.getLogger(__name__)
 Image = NDArray[np.uint8]
-# Pixels: of the picture at least, of the strip below; red of the moment shown.
+# Pixels: least width of a frame, height of the strip below it, and pixels per inch of the strip.
 WIDTH, STRIP, DPI = 480, 200, 100
 CURSOR = (213, 48, 39)
 
@@ -66,7 +66,7 @@ def overlay_of_files(
 def overlay(
     video: Video, predictions: Mapping[str, Predictions], source: str | Path, output: str | Path, *, top: int = 5
 ) -> None:
-    """Write `source` with a strip of lanes below it and a line at the moment shown.
+    """Write `source` with a strip of lanes below it and a cursor at the current time.
 
     Args: as `overlay_of_files`; `source` is the video's standardised file.
     """
@@ -90,14 +90,14 @@ def overlay(
 
 
 def even(length: int) -> int:
-    """The next even number: H.264 halves its colours."""
+    """The next even number: H.264 stores colour at half the resolution."""
     return length + length % 2
 
 
 def _strip(
     video: Video, predictions: Mapping[str, Predictions], width: int, seconds: float, top: int
 ) -> tuple[Image, float, float]:
-    """The lanes as an image `[STRIP, width, 3]`, and the columns of the video's begin and end."""
+    """The lanes as an image `[STRIP, width, 3]`, and the columns of the video's start and end."""
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(width / DPI, STRIP / DPI), dpi=DPI, layout="constrained")
         axes = figure.subplots()

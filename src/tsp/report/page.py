@@ -1,27 +1,36 @@
-"""The report: one HTML file with tables, figures, videos, cost and provenance, no other file needed."""
+"""The report: one self-contained HTML file with tables, figures, videos, cost and provenance."""
 
-import base64
 import csv
 import math
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tsp.errors import TspError
 from tsp.io.files import atomic, read_text
 from tsp.io.tables import read_manifest
 from tsp.report import style
-from tsp.report.markup import document, embedded, grid, text
-from tsp.report.tables import MINIATURE, read_fragment
+from tsp.report.markup import data_url, read_fragment, render
+from tsp.report.tables import MINIATURE
 
 SHOWN_REASONS = 5
 DASH = "—"
 PNG = b"\x89PNG\r\n\x1a\n"
-# Pixels of the page per inch of a figure: text of 9 pt comes out a little smaller than that of the page. A figure wider
-# than a telephone keeps a readable size there and scrolls in its box.
+# CSS pixels per inch of a figure: its 9 pt text is a little smaller than the page's. Figures wider than NARROW_PX keep
+# a readable size on a phone and scroll in their box.
 CSS_DPI, NARROW_PX = 104, 520
+# Sections in order: id -> name, and the template's values; a section is shown when one of them has content.
+SECTIONS = {
+    "tables": ("Tables", ("tables",)),
+    "lengths": ("Short and long actions", ("buckets",)),
+    "figures": ("Figures", ("figures", "overlays")),
+    "captions": ("Captions", ("captions",)),
+    "videos": ("Videos", ("videos",)),
+    "cost": ("Cost", ("costs",)),
+    "provenance": ("Provenance", ("facts", "digests")),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +39,8 @@ class Picture:
 
     Args:
         path: PNG; its PDF and CSV are named in the caption, since they lie beside it.
-        title: heading, also read out to those who do not see the picture.
-        caption: what is to be seen.
+        title: heading, and alternative text of the picture.
+        caption: what it shows.
         group: heading above the first of those that share it.
     """
 
@@ -43,11 +52,11 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a stage took, all its jobs together.
+    """Time and memory of all jobs of a stage.
 
     Args:
         stage: name of the rule.
-        jobs: how many were run.
+        jobs: number of jobs.
         total_s: sum of their wall times.
         longest_s: of one job.
         memory_mb: highest resident memory of one job; None where it was not measured.
@@ -60,70 +69,74 @@ class Cost:
     memory_mb: float | None
 
 
-def build_page(
-    output: str | Path,
-    *,
-    title: str,
-    intro: str = "",
-    miniature: bool = False,
-    tables: Sequence[str | Path] = (),
-    pictures: Sequence[Picture] = (),
-    overlays: Sequence[Picture] = (),
-    captions: Sequence[str | Path] = (),
-    buckets: Mapping[str, Sequence[Sequence[str]]] | None = None,
-    manifests: Mapping[str, str | Path] | None = None,
-    benchmarks: Iterable[str | Path] = (),
-    provenance: Mapping[str, object] | None = None,
-    digests: Mapping[str, str] | None = None,
-) -> None:
-    """Write the report.
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What the report shows; parts without content are left out.
 
     Args:
-        output: `index.html`.
         title: heading.
         intro: a paragraph below it.
-        miniature: put the warning that these are no results of the paper on top.
-        tables: HTML files of `tables.write_table`.
+        miniature: warn at the top that these are no results of the paper.
+        tables: HTML files of `tables.write_table_files`.
         pictures: figures, embedded.
         overlays: videos (`.mp4`), embedded.
-        captions: HTML files of `captions.write_captions`.
+        captions: HTML files of `captions.write_caption_page`.
         buckets: table -> rows of `errors.bucket_rows`.
         manifests: name of the subset -> manifest of its videos.
         benchmarks: Snakemake's benchmark files, `<...>/<rule>/<job>.tsv`.
         provenance: facts: versions, commit, configuration hash.
         digests: path of an input -> its sha256.
     """
-    sections = [
-        ("tables", "Tables", "\n".join(read_fragment(path) for path in tables)),
-        ("lengths", "Short and long actions", _buckets(buckets or {})),
-        ("figures", "Figures", _figures(pictures) + _overlays(overlays)),
-        ("captions", "Captions", "\n".join(read_fragment(path) for path in captions)),
-        ("videos", "Videos", _videos(manifests or {})),
-        ("cost", "Cost", _costs(stage_costs(benchmarks))),
-        ("provenance", "Provenance", _facts(provenance or {}, digests or {})),
-    ]
-    sections = [section for section in sections if section[2]]
-    links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name, _ in sections)
-    parts = [f"<header><h1>{text(title)}</h1>"]
-    parts += [f'<p class="banner"><strong>{text(MINIATURE)}</strong></p>'] if miniature else []
-    parts += [f"<p>{text(intro)}</p>"] if intro else []
-    parts.append(f"<nav aria-label='Contents'><ul>{links}</ul></nav></header>")
-    for key, name, content in sections:
-        # A table brings its own heading.
-        heading = "" if key in ("tables", "captions") else f"<h2>{name}</h2>"
-        parts.append(f'<section id="{key}">{heading}{content}</section>')
+
+    title: str
+    intro: str = ""
+    miniature: bool = False
+    tables: Sequence[str | Path] = ()
+    pictures: Sequence[Picture] = ()
+    overlays: Sequence[Picture] = ()
+    captions: Sequence[str | Path] = ()
+    buckets: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    manifests: Mapping[str, str | Path] = field(default_factory=dict)
+    benchmarks: Sequence[str | Path] = ()
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+def build_page(output: str | Path, page: Page) -> None:
+    """Write the report.
+
+    Args:
+        output: `index.html`.
+        page: its content.
+
+    Raises:
+        TspError: a figure is missing or not a PNG, or a file is not a table or a benchmark file.
+    """
+    values: dict[str, object] = {
+        "title": page.title,
+        "intro": page.intro,
+        "miniature": page.miniature,
+        "warning": MINIATURE,
+        "tables": [read_fragment(path) for path in page.tables],
+        "buckets": {name: rows for name, rows in page.buckets.items() if rows},
+        "figures": _figures(page.pictures),
+        "overlays": [_overlay(video) for video in page.overlays],
+        "captions": [read_fragment(path) for path in page.captions],
+        "videos": [_video_row(name, path) for name, path in page.manifests.items()],
+        "costs": _cost_rows(stage_costs(page.benchmarks)),
+        "facts": list(page.provenance.items()),
+        "digests": list(page.digests.items()),
+    }
+    contents = {key: name for key, (name, parts) in SECTIONS.items() if any(values[part] for part in parts)}
     with atomic(output) as temporary:
-        body = "\n".join(parts)
-        if miniature:
-            body = f'<div class="miniature">{body}</div>'
-        temporary.write_text(document(title, body), encoding="utf-8")
+        temporary.write_text(render("report.html.j2", values | {"contents": contents}), encoding="utf-8")
 
 
 def stage_costs(benchmarks: Iterable[str | Path]) -> list[Cost]:
-    """Add up Snakemake's benchmark files by the folder they are in, which is named like the rule.
+    """Sum Snakemake's benchmark files by their folder, which is named after the rule.
 
     Raises:
-        TspError: a file is no benchmark table.
+        TspError: a file is not a benchmark table.
     """
     stages: dict[str, list[tuple[float, float | None]]] = {}
     for path in benchmarks:
@@ -164,72 +177,45 @@ def _measured(value: str | None) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _buckets(tables: Mapping[str, Sequence[Sequence[str]]]) -> str:
-    shown = "".join(
-        f"<h3>{text(name)}</h3>{grid(rows[0], rows[1:], kind='narrow')}" for name, rows in tables.items() if rows
-    )
-    said = (
-        "Normalised average mAP of the actions of a bucket (XS: the shortest, XL: the longest) and the share of them"
-        " that no prediction finds, in percent, means of the seeds (DETAD). Coverage: share of the video. The edges are"
-        " those of the data set (<code>buckets</code>)."
-    )
-    return f'<p class="soft">{said}</p>{shown}' if shown else ""
+def _figures(pictures: Sequence[Picture]) -> dict[str, list[dict[str, object]]]:
+    """What the template shows of each figure, by group."""
+    groups: dict[str, list[dict[str, object]]] = {}
+    for picture in pictures:
+        groups.setdefault(picture.group, []).append(_figure(picture))
+    return groups
 
 
-def _figures(pictures: Sequence[Picture]) -> str:
-    parts = []
-    for group in dict.fromkeys(picture.group for picture in pictures):
-        shown = "".join(_figure(picture) for picture in pictures if picture.group == group)
-        heading = f'<h3 class="group">{text(group)}</h3>' if group else ""
-        parts.append(f'{heading}<div class="figures">{shown}</div>')
-    return "".join(parts)
-
-
-def _overlays(videos: Sequence[Picture]) -> str:
-    shown = "".join(
-        f'<figure class="overlay"><h4>{text(v.title)}</h4><video controls muted preload="metadata"'
-        f' aria-label="{text(v.title)}" src="data:video/mp4;base64,{_base64(v.path)}"></video>'
-        f"<figcaption>{text(v.caption)} <code>{text(v.path)}</code></figcaption></figure>"
-        for v in videos
-    )
-    heading = '<h3 class="group">Videos with their predictions</h3>'
-    return f'{heading}<div class="figures">{shown}</div>' if shown else ""
-
-
-def _base64(path: str | Path) -> str:
-    return base64.b64encode(Path(path).read_bytes()).decode("ascii")
-
-
-def _figure(picture: Picture) -> str:
+def _figure(picture: Picture) -> dict[str, object]:
     path = Path(picture.path)
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise TspError(f"{path}: the figure cannot be read ({error})") from error
     if raw[:8] != PNG:
-        raise TspError(f"{path}: the figure is no PNG")
-    beside = [p.name for p in (path, path.with_suffix(".pdf"), path.with_suffix(".csv")) if p.exists()]
-    files = f"<code>{text(path.parent)}/</code>: " + ", ".join(f"<code>{text(name)}</code>" for name in beside)
-    caption = f"{text(picture.caption)} " if picture.caption else ""
+        raise TspError(f"{path}: the figure is not a PNG")
     width = struct.unpack(">I", raw[16:20])[0] * CSS_DPI // style.DPI
-    wide = ' class="wide"' if width > NARROW_PX else ""
-    return (
-        f'<figure{wide} style="width:{width}px"><h4>{text(picture.title)}</h4><div class="scroll" tabindex="0">'
-        f'<img alt="{text(picture.title)}" src="{embedded(path)}"></div>'
-        f"<figcaption>{caption}Files: {files}.</figcaption></figure>"
-    )
+    return {
+        "title": picture.title,
+        "caption": picture.caption,
+        "source": data_url(raw, "image/png"),
+        "width": width,
+        "wide": width > NARROW_PX,
+        "folder": path.parent,
+        "files": [p.name for p in (path, path.with_suffix(".pdf"), path.with_suffix(".csv")) if p.exists()],
+    }
 
 
-def _videos(manifests: Mapping[str, str | Path]) -> str:
-    rows = []
-    for name, path in manifests.items():
-        table = read_manifest(path)
-        failed = table[table["status"] != "ok"]
-        rows.append(
-            [name, len(table), len(table) - len(failed), len(failed), _reasons(failed["status"], failed["reason"])]
-        )
-    header = ["subset", "videos", "usable", "failed", "why"]
-    return grid(header, rows, kind="text") if rows else ""
+def _overlay(video: Picture) -> dict[str, object]:
+    source = data_url(Path(video.path).read_bytes(), "video/mp4")
+    return {"title": video.title, "caption": video.caption, "path": video.path, "source": source}
+
+
+def _video_row(name: str, manifest: str | Path) -> list[object]:
+    """Subset, videos, usable, failed, why."""
+    table = read_manifest(manifest)
+    failed = table[table["status"] != "ok"]
+    why = _reasons(failed["status"], failed["reason"])
+    return [name, len(table), len(table) - len(failed), len(failed), why]
 
 
 def _reasons(status: Iterable[str], reason: Iterable[str]) -> str:
@@ -239,10 +225,11 @@ def _reasons(status: Iterable[str], reason: Iterable[str]) -> str:
     return "; ".join([*shown, *([f"{rest} × other"] if rest else [])]) or DASH
 
 
-def _costs(costs: Sequence[Cost]) -> str:
+def _cost_rows(costs: Sequence[Cost]) -> list[list[object]]:
+    """Stage, jobs, time of all jobs, longest job, most memory; the last row adds all stages up."""
     if not costs:
-        return ""
-    rows = [
+        return []
+    rows: list[list[object]] = [
         [
             c.stage,
             c.jobs,
@@ -252,14 +239,4 @@ def _costs(costs: Sequence[Cost]) -> str:
         ]
         for c in costs
     ]
-    rows.append(["all", sum(c.jobs for c in costs), duration(sum(c.total_s for c in costs)), "", ""])
-    header = ["stage", "jobs", "time, all jobs", "longest job", "most memory of a job"]
-    return grid(header, rows) + '<p class="soft">Wall time; jobs may have run side by side.</p>'
-
-
-def _facts(facts: Mapping[str, object], digests: Mapping[str, str]) -> str:
-    parts = [grid([], [[key, value] for key, value in facts.items()], kind="text")] if facts else []
-    if digests:
-        parts.append("<h3>Inputs</h3>" + grid(["file", "sha256"], list(digests.items()), kind="text"))
-        parts.append('<p class="soft">Manifests hold the sha256 of every video.</p>')
-    return "".join(parts)
+    return [*rows, ["all", sum(c.jobs for c in costs), duration(sum(c.total_s for c in costs)), "", ""]]

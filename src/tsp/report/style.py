@@ -1,6 +1,6 @@
-"""One look for all figures, and the one way they are saved: PNG, PDF and the data as CSV, side by side."""
+"""Style of all figures, and how they are saved: PNG, PDF and the data as CSV."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from tsp.io.files import atomic
 from tsp.io.tables import write_table
 
-# Okabe and Ito's palette: told apart by colour-blind readers; each goes with its own marker for grey prints.
+# Okabe and Ito's palette is safe for colour-blind readers; each colour has its own marker for greyscale prints.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 TRUTH, INK, SOFT, FAINT = "#2F353B", "#22272E", "#5F6B76", "#D9DEE3"
@@ -61,7 +61,7 @@ def look(number: int) -> dict[str, Any]:
 def drawing(
     output: str | Path, *, size: tuple[float, float], note: str = ""
 ) -> Iterator[tuple[Figure, list[tuple[Any, ...]]]]:
-    """Give a figure to draw on and a list for its CSV, header first; save all three when the block ends well.
+    """Yield a figure and the rows of its CSV, header first; save PNG, PDF and CSV when the block succeeds.
 
     Args:
         output: the `.png`; `.pdf` and `.csv` go beside it.
@@ -73,13 +73,13 @@ def drawing(
         figure = Figure(figsize=size, layout="constrained")
         yield figure, rows
         if note:
-            # Below the drawing, since the corners above belong to titles and legends.
+            # Below the panels: the corners above hold titles and legends.
             figure.supxlabel(note, x=0.995, ha="right", fontsize=8, color="#9A5B00", style="italic")
         output = Path(output)
         for path, metadata in ((output, {}), (output.with_suffix(".pdf"), {"CreationDate": None})):
             with atomic(path) as temporary:
                 figure.savefig(temporary, metadata=metadata)
-            # The places of things are settled: no second computation for the second format.
+            # The layout is final: the second format need not compute it again.
             figure.set_layout_engine("none")
         header, *values = rows
         write_table(pd.DataFrame(values, columns=header), output.with_suffix(".csv"))
@@ -96,8 +96,3 @@ def columns_of(n: int, most: int = 3) -> tuple[int, int]:
     """Rows and columns for `n` panels."""
     columns = min(n, most)
     return -(-n // columns), columns
-
-
-def labelled(runs: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """Runs with their labels; a plain list labels each run with its name."""
-    return dict(runs) if isinstance(runs, Mapping) else {run: run for run in runs}

@@ -1,9 +1,9 @@
-"""Tables of ours beside published values, from scores of every seed.
+"""Tables of our results beside published values, from the scores of every seed.
 
 The CSV is tidy, one value per row. `kind` is `seed` (one training), `mean` (over seeds, with sample standard
 deviation and n; without value where nothing was run), `published`, `ours_minus_published`, `paired_seed` and
 `paired_mean` (`run` minus `subtrahend` of the same seed, `n_positive` of `n` above zero, with `t` and the two-sided `p`
-of a paired t-test), and `reference` (other people's, `run` empty). Values are in the table's unit.
+of a paired t-test), and `reference` (results of others, `run` empty). Values are in the table's unit.
 """
 
 import re
@@ -15,18 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-from tsp.errors import TspError
-from tsp.io.files import atomic, read_json
-from tsp.io.tables import write_table as write_csv
+from tsp.io.files import atomic
+from tsp.io.tables import write_table
 from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, ReferenceConfig, TableConfig
-from tsp.report.markup import document, text
+from tsp.report.markup import render, write_standalone
+from tsp.report.scores import Scores, metric_value
 from tsp.report.significance import least_exact, paired_t
 
-Cell = tuple[str, str, int]
-Scores = Mapping[Cell, Mapping[str, Any]]
 DASH = "—"
 FOOTNOTE = re.compile(r" (\[\d+\])$")
-BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 MINIATURE = (
     "Miniature: generated videos and a tiny encoder. These numbers show that the pipeline works; "
     "they say nothing about the paper's."
@@ -91,11 +88,6 @@ class Table:
     values: pd.DataFrame
 
 
-def read_scores(paths: Mapping[Cell, str | Path]) -> dict[Cell, dict[str, Any]]:
-    """Read scores.json files by (experiment, run, seed)."""
-    return {cell: read_json(path) for cell, path in paths.items()}
-
-
 def build_table(config: TableConfig, scores: Scores) -> Table:
     """Fill a table.
 
@@ -117,9 +109,9 @@ def build_table(config: TableConfig, scores: Scores) -> Table:
     lines: list[Line] = []
     for row in config.rows:
         cells = [ours[row.run, c.experiment, c.metric] for c in config.columns]
-        said = [stated.get((row.run, c.experiment, c.metric)) for c in config.columns]
+        published = [stated.get((row.run, c.experiment, c.metric)) for c in config.columns]
         lines += _run_lines(row.label, cells, config.columns)
-        lines += _published_lines(cells, said, config.columns, sources) if stated else []
+        lines += _published_lines(cells, published, config.columns, sources) if stated else []
     summary = []
     for difference in config.differences:
         paired = [_paired(ours, difference, c) for c in config.columns]
@@ -131,45 +123,12 @@ def build_table(config: TableConfig, scores: Scores) -> Table:
     return Table(config=config, lines=lines, sources=sources, summary=summary, values=values.assign(**counts))
 
 
-def metric_value(scores: Mapping[str, Any], metric: str, where: str) -> float | None:
-    """Look up `mAP@0.5`, `AR@100`, `average_mAP`, ... in the content of a scores.json.
-
-    Of its error analyses, `length@XS` is the normalised average mAP of the shortest instances, `missed_length@XS` the
-    share of them that is missed; `coverage` and `instances` likewise. A bucket without instances is None.
-
-    Raises:
-        TspError: not there; the message lists what is.
-    """
-    name, _, at = metric.partition("@")
-    scores = {**_by_bucket(scores.get("errors") or {}), **scores.get("proposals", {}), **scores}
-    try:
-        value = scores[name][f"{float(at):.2f}" if name == "mAP" else at] if at else scores[name]
-        return None if value is None else float(value)
-    except (KeyError, TypeError, ValueError) as error:
-        known = [k for k, v in scores.items() if isinstance(v, int | float)]
-        known += [f"{k}@{at}" for k in ("mAP", "AR") for at in scores.get(k, {})]
-        raise TspError(f"{where}: no metric {metric!r}; there are {', '.join(known)}") from error
-
-
-def _by_bucket(errors: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
-    found: dict[str, dict[str, float | None]] = {}
-    for name, analysis in errors.get("sensitivity", {}).items():
-        if isinstance(analysis, Mapping):
-            found[name] = {size: bucket["average_mAP_N"] for size, bucket in analysis["buckets"].items()}
-            misses = errors["false_negatives"][name]
-            found[f"missed_{name}"] = {size: bucket["missed"] for size, bucket in misses.items()}
-    return found
-
-
-def write_table(table: Table, csv: str | Path, md: str | Path, html: str | Path) -> None:
+def write_table_files(table: Table, csv: str | Path, md: str | Path, html: str | Path) -> None:
     """Write the tidy CSV, Markdown that reads well in a terminal, and a self-contained HTML page."""
-    write_csv(table.values, csv)
-    for path, content in (
-        (md, markdown(table)),
-        (html, document(table.config.title, f"{BEGIN}{fragment(table)}{END}")),
-    ):
-        with atomic(path) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+    write_table(table.values, csv)
+    with atomic(md) as temporary:
+        temporary.write_text(markdown(table), encoding="utf-8")
+    write_standalone(html, table.config.title, fragment(table))
 
 
 def markdown(table: Table) -> str:
@@ -193,46 +152,45 @@ def markdown(table: Table) -> str:
 def fragment(table: Table) -> str:
     """The table as a part of an HTML page."""
     config = table.config
-    badge = ' <span class="badge">miniature</span>' if config.miniature else ""
-    parts = [f'<section class="result"><h2>{text(config.title)}{badge}</h2>']
-    parts += [f'<p class="banner">{text(MINIATURE)}</p>'] if config.miniature else []
-    parts += [f"<p>{text(config.note)}</p>"] if config.note else []
-    parts += [f'<p class="summary">{text(" ".join(table.summary))}</p>'] if table.summary else []
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in ["features", *[c.title for c in config.columns]])
-    parts.append(f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>')
-    for line in table.lines:
-        cells = "".join("<td>" + FOOTNOTE.sub(r"<sup>\1</sup>", text(cell)) + "</td>" for cell in line.cells)
-        kind = f"{line.kind} sub" if line.sub else line.kind
-        parts.append(f'<tr class="{kind}"><th scope="row">{text(line.label)}</th>{cells}</tr>')
-    parts.append(f'</tbody></table></div><p class="soft">{text(_legend(table))}</p>')
-    notes = "".join(f'<li><span class="certainty">{text(c)}</span>: {text(s)}</li>' for c, s in table.sources)
-    parts.append((f'<ol class="notes">{notes}</ol>' if notes else "") + "</section>")
-    return "\n".join(parts)
+    lines = [
+        {"kind": line.kind, "sub": line.sub, "label": line.label, "cells": [_footnoted(cell) for cell in line.cells]}
+        for line in table.lines
+    ]
+    values = {
+        "title": config.title,
+        "miniature": config.miniature,
+        "warning": MINIATURE,
+        "note": config.note,
+        "summary": " ".join(table.summary),
+        "header": ["features", *[c.title for c in config.columns]],
+        "lines": lines,
+        "legend": _legend(table),
+        "sources": table.sources,
+    }
+    return render("table.html.j2", values)
 
 
-def read_fragment(path: str | Path) -> str:
-    """The table inside a page that `write_table` wrote."""
-    page = Path(path).read_text(encoding="utf-8")
-    if BEGIN not in page or END not in page:
-        raise TspError(f"{path}: not a page with a table of ours; make it again")
-    return page.split(BEGIN, 1)[1].split(END, 1)[0]
+def _footnoted(cell: str) -> tuple[str, str]:
+    """The text of a cell, and its `[number]` if there is one."""
+    value, *footnote = FOOTNOTE.split(cell)
+    return value, footnote[0] if footnote else ""
 
 
 def _legend(table: Table) -> str:
-    said = "Ours: mean ± sample standard deviation over n seeds (trainings)."
+    legend = "Ours: mean ± sample standard deviation over n seeds (trainings)."
     if table.config.differences:
         most = table.values.loc[table.values["kind"] == "paired_mean", "n"].max()
-        said += " Differences are paired: the same seed with either features."
+        legend += " Differences are paired: the same seed with either features."
         if most > 1:
-            said += (
+            legend += (
                 " p: two-sided paired t-test over the seeds, which takes the differences for normal; flipping signs,"
                 f" without that assumption, can give no p below {least_exact(most):.2g} with {most} seeds. Encoders are"
                 " trained once: seeds vary the downstream training alone."
             )
-    said += f" {DASH}: not run."
+    legend += f" {DASH}: not run."
     if any(line.kind == "reference" for line in table.lines):
-        said += " Rows below: other people's, with other methods, features or code."
-    return said + (" Bracketed numbers: sources." if table.sources else "")
+        legend += " Rows below: other people's, with other methods, features or code."
+    return legend + (" Bracketed numbers: sources." if table.sources else "")
 
 
 def _sample(run: str, column: ColumnConfig, scores: Scores) -> Sample:
@@ -271,16 +229,16 @@ def _seed_lines(kind: str, cells: list[Sample], columns: list[ColumnConfig], *, 
 
 def _published_lines(
     cells: list[Sample],
-    said: list[PublishedConfig | None],
+    published: list[PublishedConfig | None],
     columns: list[ColumnConfig],
     sources: list[tuple[str, str]],
 ) -> list[Line]:
     texts = [
         f"{_number(p.value, c)} [{sources.index((p.certainty, p.source)) + 1}]" if p else DASH
-        for p, c in zip(said, columns, strict=True)
+        for p, c in zip(published, columns, strict=True)
     ]
     lines = [Line(kind="ours", label="published", cells=texts, sub=True)]
-    both = [s.mean - p.value if p and s.mean is not None else None for s, p in zip(cells, said, strict=True)]
+    both = [s.mean - p.value if p and s.mean is not None else None for s, p in zip(cells, published, strict=True)]
     if any(value is not None for value in both):
         texts = [DASH if v is None else _number(v, c, "+") for v, c in zip(both, columns, strict=True)]
         lines.append(Line(kind="ours", label="ours − published", cells=texts, sub=True))
@@ -333,8 +291,8 @@ def _in_words(paired: Sample, column: ColumnConfig) -> str:
     if not paired.n:
         return "not run"
     test = paired_t(paired.seeds.values())
-    said = "" if test is None else f", paired t-test p {'' if test[1] < 0.0005 else '= '}{probability(test[1])}"
-    return f"{_mean(paired, column, '+')}, {paired.n_positive} of {paired.n} seeds positive{said}"
+    tested = "" if test is None else f", paired t-test p {'' if test[1] < 0.0005 else '= '}{probability(test[1])}"
+    return f"{_mean(paired, column, '+')}, {paired.n_positive} of {paired.n} seeds positive{tested}"
 
 
 def _mean(sample: Sample, column: ColumnConfig, sign: str = "") -> str:
@@ -362,17 +320,17 @@ def _csv_rows(
     for row in config.rows:
         for column in config.columns:
             key = (row.run, column.experiment, column.metric)
-            sample, said = ours[key], stated.get(key)
+            sample, published = ours[key], stated.get(key)
             base = dict(zip(("run", "experiment", "metric"), key, strict=True)) | {
                 "label": row.label,
                 "miniature": config.miniature,
             }
             yield from _sample_rows(base, sample, "")
-            if said is not None:
-                origin = {"source": said.source, "certainty": said.certainty}
-                yield {**base, "kind": "published", "value": said.value, **origin}
+            if published is not None:
+                origin = {"source": published.source, "certainty": published.certainty}
+                yield {**base, "kind": "published", "value": published.value, **origin}
                 if sample.mean is not None:
-                    yield {**base, "kind": "ours_minus_published", "value": sample.mean - said.value, **origin}
+                    yield {**base, "kind": "ours_minus_published", "value": sample.mean - published.value, **origin}
     for difference in config.differences:
         for column in config.columns:
             paired = _paired(ours, difference, column)

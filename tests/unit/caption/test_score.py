@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 
 from tsp.caption import score as scoring
-from tsp.report.tables import metric_value
+from tsp.report.scores import metric_value
 
 
 class Result:

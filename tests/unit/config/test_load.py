@@ -86,7 +86,7 @@ FAULTS = [
     (
         ("tables", "miniature", "rows"),
         [{"run": "x", "label": "X"}],
-        ["tables.yaml", "mini_tsp is no row of this table", "allowed: x"],
+        ["tables.yaml", "mini_tsp is not a row of this table", "allowed: x"],
     ),
     (("build", "tables"), ["minature"], ["demo.yaml", "did you mean 'miniature'"]),
     (("nonsense",), 1, ["nonsense: unknown key", "datasets"]),

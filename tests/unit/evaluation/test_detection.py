@@ -11,7 +11,7 @@ from unit.evaluation.straightforward import average_precision
 from tsp.errors import TspError
 from tsp.evaluation import detection
 from tsp.evaluation.detection import evaluate, scores_json
-from tsp.evaluation.io import GroundTruth, Predictions
+from tsp.evaluation.io import GroundTruth, ScoredSegments
 from tsp.segments import tiou
 
 TIOUS = (0.3, 0.5, 0.75, 1.0)
@@ -35,7 +35,7 @@ def ground_truth(found):
 
 
 def predictions(found):
-    return Predictions(
+    return ScoredSegments(
         video=[r[0] for r in found],
         label=[r[1] for r in found],
         segments=np.reshape([r[2] for r in found], (-1, 2)),
@@ -127,7 +127,7 @@ def test_the_overlap_is_that_of_the_library():
     np.testing.assert_array_equal(overlap, expected[p, g])
 
 
-def test_a_displaced_prediction_goes_on_to_its_next_wish():
+def test_a_displaced_prediction_takes_its_next_choice():
     """Rank 2 holds instance 1 until rank 1, sent away from instance 0, takes it."""
     prediction, instance = np.asarray([0, 1, 1, 2, 2]), np.asarray([0, 0, 1, 1, 2])
     taken = detection._taken(prediction, instance, 3)

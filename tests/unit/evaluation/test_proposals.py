@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsp.errors import TspError
-from tsp.evaluation.io import GroundTruth, Predictions
+from tsp.evaluation.io import GroundTruth, ScoredSegments
 from tsp.evaluation.proposals import evaluate, scores_json
 from tsp.segments import tiou
 
@@ -26,7 +26,7 @@ def arrays(truth, found):
             label=[0] * len(truth),
             segments=[s for _, s in truth],
         ),
-        Predictions(
+        ScoredSegments(
             video=[v for v, _ in found],
             label=[0] * len(found),
             segments=np.reshape([s for _, s in found], (-1, 2)),

@@ -1,4 +1,4 @@
-"""The page as a reader meets it: structure without a browser, and widths in Chromium where there is one."""
+"""The rendered page: structure without a browser, and widths in Chromium where it is installed."""
 
 import itertools
 import re
@@ -11,11 +11,10 @@ from unit.report.test_page import png
 
 from tsp.io.captions import CaptionedEvent, write_captions
 from tsp.io.files import write_json
-from tsp.report.captions import EXAMPLES, SENTENCES, draw_events, examples_of
-from tsp.report.captions import write_captions as write_page
+from tsp.report.captions import EXAMPLES, SENTENCES, draw_events, examples_of, write_caption_page
 from tsp.report.config import ColumnConfig, DifferenceConfig, RowConfig, TableConfig
-from tsp.report.page import Picture, build_page
-from tsp.report.tables import build_table, write_table
+from tsp.report.page import Page, Picture, build_page
+from tsp.report.tables import build_table, write_table_files
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = {"telephone": 400, "screen": 1280}
@@ -36,7 +35,7 @@ def table(tmp_path_factory):
         for k, run in enumerate(("tac", "tsp"))
         for seed in range(3)
     }
-    write_table(build_table(config, scores), folder / "t.csv", folder / "t.md", folder / "t.html")
+    write_table_files(build_table(config, scores), folder / "t.csv", folder / "t.md", folder / "t.html")
     return folder / "t.html"
 
 
@@ -60,7 +59,7 @@ def caption_page(caption_files, table):
     examples = examples_of([caption_files / "references.json"], predictions)
     draw_events(examples, caption_files / "events.png", note="miniature")
     page = caption_files / "page.html"
-    write_page(page, table=table, examples=examples, figure=caption_files / "events.png", videos=caption_files)
+    write_caption_page(page, table=table, examples=examples, figure=caption_files / "events.png", videos=caption_files)
     return page, examples
 
 
@@ -68,8 +67,7 @@ def caption_page(caption_files, table):
 def report(tmp_path_factory, table, caption_page):
     folder = tmp_path_factory.mktemp("report")
     (folder / "o.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
-    build_page(
-        folder / "index.html",
+    page = Page(
         title="TSP",
         intro="Features of an encoder.",
         miniature=True,
@@ -81,6 +79,7 @@ def report(tmp_path_factory, table, caption_page):
         provenance={"code": "abc"},
         digests={f"results/a/long/path/of/a/file/{n}/encoder.safetensors": "0" * 64 for n in range(2)},
     )
+    build_page(folder / "index.html", page)
     return folder / "index.html"
 
 
@@ -144,8 +143,8 @@ def test_captions_show_the_first_videos_of_all_runs(caption_files, caption_page)
     page, examples = caption_page
     assert [e.name for e in examples] == ["v_1", "v_2", "v_3"]
     assert len(examples) == EXAMPLES
-    assert [(e.start_s, e.sentence) for e in examples[0].spoken["reference"]] == [(1, "First."), (8, "Then <b>.")]
-    assert len(examples[0].spoken["TSP"]) == SENTENCES
+    assert [(e.start_s, e.sentence) for e in examples[0].events["reference"]] == [(1, "First."), (8, "Then <b>.")]
+    assert len(examples[0].events["TSP"]) == SENTENCES
     text = page.read_text()
     assert "Then &lt;b&gt;." in text
     assert "8.0–12.0 s" in text

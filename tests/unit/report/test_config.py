@@ -1,4 +1,4 @@
-"""Faults of a table's configuration."""
+"""Errors in the configuration of a table."""
 
 import pytest
 from pydantic import TypeAdapter
@@ -24,17 +24,17 @@ PUBLISHED = {
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"published": [{**PUBLISHED, "run": "x"}]}, "published: x is no row of this table; allowed: tsp, tac"),
-        ({"published": [{**PUBLISHED, "metric": "mAP@0.5"}]}, "published: e mAP@0.5 is no column"),
-        ({"published": [PUBLISHED, PUBLISHED]}, "published: tsp e average_mAP is there twice"),
+        ({"published": [{**PUBLISHED, "run": "x"}]}, "published: x is not a row of this table; allowed: tsp, tac"),
+        ({"published": [{**PUBLISHED, "metric": "mAP@0.5"}]}, "published: e mAP@0.5 is not a column"),
+        ({"published": [PUBLISHED, PUBLISHED]}, "published: tsp e average_mAP is listed twice"),
         ({"published": [{**PUBLISHED, "certainty": "sure"}]}, "second-hand"),
         ({"published": [{k: v for k, v in PUBLISHED.items() if k != "source"}]}, "source"),
-        ({"differences": [{"title": "d", "minuend": "tsp", "subtrahend": "x"}]}, "differences: x is no row"),
-        ({"rows": [{"run": "tsp", "label": "a"}] * 2}, "rows: tsp is there twice"),
-        ({"columns": TABLE["columns"] * 2}, "columns: e average_mAP is there twice"),
+        ({"differences": [{"title": "d", "minuend": "tsp", "subtrahend": "x"}]}, "differences: x is not a row"),
+        ({"rows": [{"run": "tsp", "label": "a"}] * 2}, "rows: tsp is listed twice"),
+        ({"columns": TABLE["columns"] * 2}, "columns: e average_mAP is listed twice"),
     ],
 )
-def test_faults_are_named(change, text):
+def test_errors_name_the_entry(change, text):
     with pytest.raises(ValueError, match=text):
         build(TABLE | change)
 

@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pytest
 
 from tsp.errors import TspError
-from tsp.report.page import Cost, Picture, build_page, duration, stage_costs
-from tsp.report.tables import BEGIN, END, MINIATURE
+from tsp.report.markup import BEGIN, END
+from tsp.report.page import Cost, Page, Picture, build_page, duration, stage_costs
+from tsp.report.tables import MINIATURE
 
 HEADER = "s\th:m:s\tmax_rss\tmean_load\n"
 
@@ -27,7 +28,7 @@ def png(path, width=20):
 @pytest.fixture
 def page(tmp_path):
     def build(**more):
-        build_page(tmp_path / "index.html", title="A & B", **more)
+        build_page(tmp_path / "index.html", Page(title="A & B", **more))
         return (tmp_path / "index.html").read_text()
 
     return build
@@ -75,7 +76,7 @@ def test_everything_is_inside_one_well_formed_file(tmp_path, page):
     assert "<title>A &amp; B</title>" in text
     assert re.findall(r'src="(.{22})', text) == ["data:image/png;base64,"]
     assert not re.search(r"https?://|<link|<script|url\(|@import", text)
-    assert MINIATURE.replace("'", "&#x27;") in text
+    assert MINIATURE.replace("'", "&#39;") in text
     for expected in (
         "My table",
         "&lt;b&gt;",
@@ -104,7 +105,7 @@ def test_a_missing_or_wrong_figure_is_named(tmp_path, page):
     with pytest.raises(TspError, match=r"no\.png: the figure cannot be read"):
         page(pictures=[Picture(path=tmp_path / "no.png", title="x")])
     (tmp_path / "x.png").write_text("not a picture, but text")
-    with pytest.raises(TspError, match=r"x\.png: the figure is no PNG"):
+    with pytest.raises(TspError, match=r"x\.png: the figure is not a PNG"):
         page(pictures=[Picture(path=tmp_path / "x.png", title="x")])
 
 

@@ -1,4 +1,4 @@
-"""Paired t-test: quantiles of printed tables, and an integral of the density."""
+"""Paired t-test: quantiles of printed tables, an integral of the density, and a finite series."""
 
 import math
 
@@ -22,6 +22,25 @@ def test_against_the_integral_of_the_density(t, freedom):
     middle = ((k + 0.5) * abs(t) / steps for k in range(steps))
     inside = sum((1 + x * x / freedom) ** (-(freedom + 1) / 2) for x in middle) * abs(t) / steps * factor
     assert two_sided(t, freedom) == pytest.approx(1 - 2 * inside, abs=1e-8)
+
+
+def series(t, freedom):
+    """The finite series of Abramowitz and Stegun, 26.7.3 and 26.7.4."""
+    angle = math.atan(abs(t) / math.sqrt(freedom))
+    squared, odd = math.cos(angle) ** 2, freedom % 2
+    # Odd degrees: cos + 2/3 cos^3 + 2*4/(3*5) cos^5 ...; even ones: 1 + 1/2 cos^2 + 1*3/(2*4) cos^4 ...
+    term, total = math.cos(angle) if odd else 1.0, 0.0
+    for k in range(1 + odd, freedom, 2):
+        total += term
+        term *= squared * k / (k + 1)
+    inside = math.sin(angle) * total
+    return 1 - (2 / math.pi * (angle + inside) if odd else inside)
+
+
+@pytest.mark.parametrize("freedom", range(1, 31))
+def test_against_the_finite_series(freedom):
+    for t in (0.001, 0.02, 0.3, 1.0, 2.7, 9.0, 40.0, 1e6):
+        assert two_sided(t, freedom) == two_sided(-t, freedom) == pytest.approx(series(t, freedom), abs=1e-12)
 
 
 def test_paired():

@@ -8,7 +8,9 @@ import pytest
 
 from tsp.errors import TspError
 from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, ReferenceConfig, RowConfig, TableConfig
-from tsp.report.tables import MINIATURE, build_table, fragment, markdown, metric_value, read_fragment, write_table
+from tsp.report.markup import read_fragment
+from tsp.report.scores import metric_value
+from tsp.report.tables import MINIATURE, build_table, fragment, markdown, write_table_files
 
 CONFIG = TableConfig(
     title="A <table>",
@@ -117,7 +119,7 @@ def test_rows_of_other_people_name_their_source():
     row = table.values[table.values.kind == "reference"].iloc[0]
     assert (row.value, row.certainty) == (36.2, "second-hand")
     assert all(line.kind != "reference" for line in build_table(replace(CONFIG, miniature=True), SCORES).lines)
-    with pytest.raises(TspError, match=r"references: e mAP@0\.75 is no column"):
+    with pytest.raises(TspError, match=r"references: e mAP@0\.75 is not a column"):
         replace(CONFIG, references=[replace(other, values={"mAP@0.75": 1.0})])
 
 
@@ -151,7 +153,7 @@ def test_markdown_is_aligned_and_states_sources():
 def test_the_three_files(tmp_path):
     table = build_table(CONFIG, SCORES)
     paths = [tmp_path / f"t.{kind}" for kind in ("csv", "md", "html")]
-    write_table(table, *paths)
+    write_table_files(table, *paths)
     values = pd.read_csv(io.StringIO(paths[0].read_text()))
     assert len(values) == 3 * 2 + 2 * 2 + 3 * 2 + 2 + 1 + 2 * 2 + 2
     mean = values[(values.kind == "mean") & (values.run == "tsp") & (values.metric == "average_mAP")].iloc[0]
