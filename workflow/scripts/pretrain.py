@@ -1,6 +1,7 @@
 """Train an encoder with the TSP or TAC heads, or convert released weights."""
 
-from tsp.config.load import ResolvedRun, read_config
+from tsp.config.load import read_config
+from tsp.config.resolved import ResolvedRun
 from tsp.plan.identity import code_version
 from tsp.pretrain.train import Inputs, pretrain
 from tsp.steps import run_step, workers_of

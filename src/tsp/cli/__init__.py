@@ -106,7 +106,9 @@ def _add_check(commands: argparse._SubParsersAction) -> None:  # type: ignore[ty
 
 
 def _check(args: argparse.Namespace) -> int:
-    from tsp.config.load import ROOT, check_settings, read_folder, resolve_experiment
+    from tsp.config.check import check_settings
+    from tsp.config.load import ROOT, read_folder
+    from tsp.config.resolved import resolve_experiment
     from tsp.resolve import resolve
 
     values, files = read_folder(ROOT / "config", args.configfile, args.preset)
@@ -146,8 +148,9 @@ def _add_schema(commands: argparse._SubParsersAction) -> None:  # type: ignore[t
 
 
 def _schema(args: argparse.Namespace) -> int:
+    from tsp.config.check import schema
     from tsp.config.differences import page
-    from tsp.config.load import ROOT, schema
+    from tsp.config.load import ROOT
     from tsp.io.files import atomic, write_json
 
     write_json(args.output or ROOT / "config" / "schema.json", schema())
