@@ -120,3 +120,8 @@ class RunConfig:
             raise ValueError(f"open_videos is {self.open_videos}, expected at least 1")
         if self.clips_per_segment < 1 or not 0 <= self.flip <= 1 or not 0 <= self.max_missing < 1:
             raise ValueError("clips_per_segment must be at least 1, flip a probability, max_missing a share below 1")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the encoder is trained, not converted or left as it starts."""
+        return self.dataset is not None and self.weights is None
