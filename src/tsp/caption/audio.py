@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -213,17 +214,8 @@ def extract_sound(
     names = read_metadata(metadata)["filename"].tolist()
     names = [names[row] for row in shard_rows(len(names), shard, shards, shard_size)]
     network = _network(kind, weights, device)
+    facts = _facts(kind, weights)
     failed: dict[str, str] = {}
-    facts = {
-        "producer": f"tsp {__version__} caption.audio",
-        "encoder": ENCODERS[kind],
-        "weights_sha256": "none" if weights is None else sha256(weights),
-        "stride": PATCH,
-        "clip_length": PATCH,
-        "fps": RATE / HOP,
-        "time": TIME,
-    }
-    facts["config_hash"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     done = {}
     for name in progress(names, desc="sound", total=len(names), unit="video"):
         try:
@@ -239,3 +231,17 @@ def extract_sound(
         for name, features in done.items():
             writer.write(name.rsplit(".", 1)[0], features)
     log.info("%d videos, %d without sound features", len(done), len(failed))
+
+
+def _facts(kind: str, weights: str | Path | None) -> dict[str, Any]:
+    facts = {
+        "producer": f"tsp {__version__} caption.audio",
+        "encoder": ENCODERS[kind],
+        "weights_sha256": "none" if weights is None else sha256(weights),
+        "stride": PATCH,
+        "clip_length": PATCH,
+        "fps": RATE / HOP,
+        "time": TIME,
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return {**facts, "config_hash": digest[:12]}

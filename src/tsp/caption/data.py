@@ -61,7 +61,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class CaptionInputs:
     """The files that both trainings read.
 
     Args:
@@ -76,7 +76,7 @@ class Sources:
     valid: Measured
 
     @classmethod
-    def of(cls, files: Any) -> "Sources":
+    def of(cls, files: Any) -> "CaptionInputs":
         """From the inputs of a step: `train_video`, `train_audio`, `captions`, and those of `Measured`."""
         video, audio = [Path(files.train_video)], [Path(files.train_audio)]
         return cls(video=video, audio=audio, captions=Path(files.captions), valid=Measured.of(files))

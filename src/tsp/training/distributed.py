@@ -4,6 +4,8 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
+from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 import torch
@@ -100,18 +102,24 @@ def launch(fn: Callable[..., None], world: int, args: tuple[Any, ...] = (), laun
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     context = mp.get_context("spawn")
-    faults = context.SimpleQueue()
+    errors = context.SimpleQueue()
     level = logging.getLogger().getEffectiveLevel()
     try:
-        mp.spawn(_process, (fn, world, args, port, faults, level), nprocs=world, join=True)
+        mp.spawn(_process, (partial(fn, *args), world, port, errors, level), nprocs=world, join=True)
     except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
-        if faults.empty():
+        if errors.empty():
             raise
-        raise TspError(faults.get()) from error
+        raise TspError(errors.get()) from error
 
 
-def _process(number: int, fn: Callable[..., None], world: int, args: tuple[Any, ...], port: int, *reports: Any) -> None:
-    faults, level = reports
+def _process(
+    number: int,
+    work: Callable[[], None],
+    world: int,
+    port: int,
+    errors: SimpleQueue[str],
+    level: int,
+) -> None:
     logging.basicConfig(level=level if number == 0 else logging.WARNING)
     on_gpus = torch.cuda.is_available() and torch.cuda.device_count() >= world
     if on_gpus:
@@ -119,9 +127,9 @@ def _process(number: int, fn: Callable[..., None], world: int, args: tuple[Any, 
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("nccl" if on_gpus else "gloo", rank=number, world_size=world)
     try:
-        fn(*args)
+        work()
     except TspError as error:
-        faults.put(str(error))
+        errors.put(str(error))
         raise
     finally:
         dist.destroy_process_group()
