@@ -1,4 +1,4 @@
-"""A sentence for each annotated segment of one reference file."""
+"""Caption the annotated segments of one reference file."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A sentence for each proposal."""
+"""Caption the proposals."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Segments worth a sentence."""
+"""Propose segments to caption."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The complete configuration of both networks of BMT."""
+"""Write the complete configuration of both networks of BMT."""
 
 from tsp.config.load import write_config
 from tsp.config.resolved import resolve_captions

@@ -1,4 +1,4 @@
-"""The complete configuration of an experiment."""
+"""Write the complete configuration of an experiment."""
 
 from tsp.config.load import write_config
 from tsp.config.resolved import resolve_experiment

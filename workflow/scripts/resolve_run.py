@@ -1,4 +1,4 @@
-"""The complete configuration of a run."""
+"""Write the complete configuration of a run."""
 
 from tsp.config.load import build, write_config
 from tsp.config.resolved import ResolvedRun

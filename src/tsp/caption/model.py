@@ -1,4 +1,4 @@
-"""Trained networks in and out: weights with their vocabulary, sizes and options beside them."""
+"""Reading trained networks: weights, and beside them a JSON with vocabulary, sizes and options."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from tsp.io.files import read_json
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A captioner that was read from its file.
+    """A trained captioner.
 
     Args:
         model: in eval mode, on the CPU.
@@ -31,7 +31,7 @@ class Trained:
 
 
 def captioner_facts(vocabulary: Vocabulary, widths: tuple[int, int], config: Config) -> dict[str, Any]:
-    """What a captioner's file of facts holds for `load_captioner`; the vocabulary is stored, not rebuilt."""
+    """The JSON content that `load_captioner` reads: the vocabulary is stored, not rebuilt."""
     return {"vocabulary": list(vocabulary.words), "widths": list(widths), "config": asdict(config.captioner)}
 
 
@@ -39,7 +39,7 @@ def load_captioner(path: Path, config: Config) -> Trained:
     """Read the weights and facts that `train_captioner` wrote.
 
     Raises:
-        TspError: missing, or of other sizes than `config` says.
+        TspError: a file is missing, or its sizes differ from `config`.
     """
     facts = _facts(path, "vocabulary", "widths")
     state = load_state(path)
@@ -52,7 +52,7 @@ def load_captioner(path: Path, config: Config) -> Trained:
 
 
 def proposer_facts(model: Proposer, widths: tuple[int, int], config: Config) -> dict[str, Any]:
-    """What a proposal generator's file of facts holds for `load_proposer`."""
+    """The JSON content that `load_proposer` reads."""
     steps = [model.audio.step_s, model.video.step_s]
     return {"widths": list(widths), "steps_s": steps, "config": asdict(config.proposals)}
 
@@ -61,13 +61,13 @@ def load_proposer(path: Path, config: Config) -> tuple[Proposer, tuple[int, int]
     """Read a proposal generator, in eval mode, and the widths of its features.
 
     Raises:
-        TspError: missing, or of other sizes than `config` says.
+        TspError: a file is missing, or its sizes differ from `config`.
     """
     facts = _facts(path, "widths", "steps_s")
     state = load_state(path)
     audio, video = facts["widths"]
     if "audio.sizes" not in state or "video.sizes" not in state:
-        raise TspError(f"{path}: holds no anchors; not a proposal generator")
+        raise TspError(f"{path}: contains no anchors; not a proposal generator")
     sizes = (state["audio.sizes"], state["video.sizes"])
     model = build_proposer((audio, video), sizes, tuple(facts["steps_s"]), config.captioner, config.proposals)
     load_strict(model, state, path)

@@ -1,4 +1,4 @@
-"""Training of BMT: the captioner on annotated segments, then the proposal generator on its encoder."""
+"""Training of BMT: first the captioner on annotated segments, then the proposal generator on its encoder."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,18 +33,18 @@ SELECTION_TIOU = 0.5
 
 
 class CaptionTask:
-    """The trainer's view of the captioner.
+    """The captioner as a task of the trainer.
 
     Its metric is METEOR at tIoU 0.5, a mean over the reference files, or the next-word loss.
 
     Args:
         model: to train.
-        config: loss, metric.
-        vocabulary: its words.
+        config: smoothing, rate, metric.
+        vocabulary: words of the model.
         valid: validation segments, each with the number of its reference file.
-        fingerprint: of options and inputs.
+        fingerprint: of options and inputs; see `fit`.
 
-    Differs: METEOR is measured after the first epoch too; the released code begins with the second.
+    Differs: METEOR is also measured after the first epoch; the released code starts with the second.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class CaptionTask:
         return [{"params": trained, "lr": self.config.lr, "name": "all"}]
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, LossTerm]:
-        """Smoothed next-word loss, a mean over words."""
+        """Smoothed next-word loss, averaged over words."""
         words = batch["words"]
         streams = (batch["audio"], batch["video"], batch["audio_mask"], batch["video_mask"])
         log_p = self.model(*streams, words[:, :-1])
         return {"loss": LossTerm(*smoothed_loss(log_p, words[:, 1:], self.config.smoothing))}
 
     def validate(self, batches: Iterable[dict[str, Tensor]]) -> dict[str, float | LossTerm]:
-        """Next-word loss and, if it picks the epoch, METEOR of the captions of annotated segments."""
+        """Next-word loss and, if METEOR picks the epoch, METEOR of captions of annotated segments."""
         total, count = 0.0, 0.0
         sentences: dict[int, str] = {}
         for batch in batches:
@@ -121,20 +121,20 @@ def train_captioner(
     Args:
         config: options.
         inputs: features and captions.
-        vectors: file of word vectors, where `config.captioner.vectors` asks for one.
+        vectors: file of word vectors, if and only if `config.captioner.vectors` is set.
         seed: of initial weights, order, dropout.
-        weights: `.safetensors` to write, with a JSON of vocabulary and facts, and `<stem>.jsonl`, the log.
-        work: folder for the state of an interrupted training.
-        device: None: a GPU if there is one.
+        weights: `.safetensors` to write, `<stem>.json` with vocabulary and provenance, and `<stem>.jsonl`, the log.
+        work: folder for checkpoints.
+        device: `cpu`, `cuda`; None: a GPU if available.
 
     Raises:
-        TspError: naming file and video of a fault.
+        TspError: invalid inputs or options, with file and video.
 
     Paper: BMT section 4.
     """
     options = config.captioner
     if (vectors is None) != (options.vectors is None):
-        raise TspError("captioner: the option `vectors` and a file of word vectors belong together")
+        raise TspError("captioner: a file of word vectors is required if and only if the option `vectors` is set")
     events = {"train": [(e, 0) for e in _training_events(inputs)]}
     events["valid"] = [(e, n) for n in range(len(inputs.valid.references)) for e in inputs.valid.events(n)]
     streams = {name: _streams(config, inputs, name, [e for e, _ in found]) for name, found in events.items()}
@@ -159,17 +159,17 @@ def train_captioner(
 
 
 class ProposalTask:
-    """The trainer's view of the proposal generator; its metric is F1 of its proposals.
+    """The proposal generator as a task of the trainer; its metric is F1 of the proposals.
 
-    F1 is that of precision and recall, both means over videos and tIoU thresholds (bmt.md 4.8).
+    Precision and recall are means over videos and tIoU thresholds (bmt.md 4.8).
 
     Args:
         model: to train.
         config: loss, selection.
-        durations_s: of each validation video, in the data set's order.
-        names: their names.
-        references: annotated segments of every validation video, those without features included.
-        fingerprint: of options and inputs.
+        durations_s: of each validation video.
+        names: of the validation videos, in the order of the data set.
+        references: annotated segments of all validation videos, including those without features.
+        fingerprint: of options and inputs; see `fit`.
     """
 
     metric, higher_is_better = "F1", True
@@ -192,7 +192,7 @@ class ProposalTask:
         return [{"params": trained, "lr": self.config.lr, "name": "all"}]
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, LossTerm]:
-        """Four terms a stream, each summed over its heads."""
+        """Four terms per stream, each summed over its heads."""
         raw = self.model(batch["audio"], batch["video"], batch["audio_mask"], batch["video_mask"])
         terms = {}
         for name, stream, found in zip(("audio", "video"), (self.model.audio, self.model.video), raw, strict=True):
@@ -205,7 +205,7 @@ class ProposalTask:
         return terms
 
     def validate(self, batches: Iterable[dict[str, Tensor]]) -> dict[str, float | LossTerm]:
-        """Precision, recall and F1 of the proposals, at most `most` a video, against all reference files."""
+        """Precision, recall and F1 of the proposals, at most `most` per video, against all reference files."""
         found: Captions = {}
         for batch in batches:
             names = [self.names[row] for row in batch["index"].tolist()]
@@ -226,16 +226,16 @@ def train_proposals(
     """Train the proposal generator on whole videos.
 
     Args:
-        config: options; those of the captioner must be the ones that it was trained with.
+        config: options; those of the captioner must be the ones of its training.
         inputs: features and captions.
-        captioner: weights of `train_captioner`; with `encoder: own` only its widths are taken.
+        captioner: weights of `train_captioner`; with `encoder: own` only its widths are used.
         seed: of initial weights, order, dropout.
-        weights: `.safetensors` to write, with a JSON of facts, and `<stem>.jsonl`, the log.
-        work: folder for the state of an interrupted training.
-        device: None: a GPU if there is one.
+        weights: `.safetensors` to write, `<stem>.json` with provenance, and `<stem>.jsonl`, the log.
+        work: folder for checkpoints.
+        device: `cpu`, `cuda`; None: a GPU if available.
 
     Raises:
-        TspError: naming file and video of a fault.
+        TspError: invalid inputs or options, with file and video.
 
     Paper: BMT section 4.
     """
@@ -302,7 +302,7 @@ def _streams(config: Config, inputs: CaptionInputs, name: str, events: Sequence[
 
 
 def _fingerprint(options: Mapping[str, Any], hashes: Mapping[str, Any]) -> str:
-    """Guards a resumed training; the trainer adds its own options."""
+    """Digest of options and inputs for `fit`, which adds the options of the trainer."""
     own = {name: {k: v for k, v in asdict(part).items() if k != "trainer"} for name, part in options.items()}
     return config_hash(TrainerConfig(), own=own, inputs=hashes)
 

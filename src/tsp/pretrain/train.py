@@ -1,4 +1,4 @@
-"""Run a pretraining: train an encoder with TSP or TAC heads, or convert released weights."""
+"""Pretraining: trains an encoder with TSP or TAC heads, or converts released weights."""
 
 import json
 import logging
@@ -51,7 +51,7 @@ class TspTask:
         self.model, self.run, self.fingerprint = model, run, fingerprint
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Stem, backbone and heads, each at its rate.
+        """Stem, backbone and heads with their learning rates.
 
         Parameters at rate 0 need no gradients: the results are the same and the backward pass is shorter.
         """

@@ -13,12 +13,12 @@ class JsonLog:
 
     Args:
         path: the file; None writes nothing (ranks other than 0).
-        iteration: keep old records up to it; a resumed run will not make them again.
-        epoch: and, of the records that close an epoch, those before it.
-        tensorboard: write the numbers to a folder `tensorboard` beside `path` too.
+        iteration: keep old records up to it; a resumed run starts after it.
+        epoch: of the records of whole epochs keep those before it.
+        tensorboard: also write the numbers to a folder `tensorboard` beside `path`.
 
     Raises:
-        TspError: TensorBoard is asked for but not installed.
+        TspError: TensorBoard is requested but not installed.
     """
 
     def __init__(self, path: Path | None, iteration: int = 0, epoch: int = 0, *, tensorboard: bool = False) -> None:
@@ -56,12 +56,12 @@ def _board(folder: Path, iteration: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise TspError("tensorboard: not installed; pip install tensorboard, or set it to false") from error
-    # What an interrupted run wrote behind its last checkpoint is dropped there.
+    # Drops what an interrupted run wrote after its last checkpoint.
     return SummaryWriter(folder, purge_step=iteration + 1 if iteration else None)
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """Records of a log in file order; a last line cut short by a kill is passed over."""
+    """Records of a log in file order; a line cut off by a kill is skipped."""
     path = Path(path)
     records = []
     for line in path.read_text().splitlines() if path.is_file() else []:
