@@ -50,11 +50,13 @@ def kept(model: Captioner, streams: list[torch.Tensor]) -> list[list[int]]:
     return greedy(model, model.memory(*streams), LENGTH)
 
 
-def timed(decode: Callable[..., list[list[int]]], *given: object) -> tuple[float, list[list[int]]]:
+def timed(
+    decode: Callable[[Captioner, list[torch.Tensor]], list[list[int]]], model: Captioner, streams: list[torch.Tensor]
+) -> tuple[float, list[list[int]]]:
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        found = decode(*given)
+        found = decode(model, streams)
         times.append(time.perf_counter() - start)
     return min(times), found
 

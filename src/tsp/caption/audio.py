@@ -202,7 +202,7 @@ def extract_sound(
         kind: `vggish`, or `statistics` of the log-mel patches, a substitute without weights.
         weights: of VGGish.
         shard, shards, shard_size: which rows of the metadata (`shard_rows`).
-        device: `cpu`, `cuda`...; None: a GPU if there is one.
+        device: `cpu`, `cuda`; None: a GPU if available.
 
     Raises:
         TspError: a file is missing, wrong weights, disk full. A video with damaged sound is listed in `failed`.
@@ -215,8 +215,7 @@ def extract_sound(
     names = [names[row] for row in shard_rows(len(names), shard, shards, shard_size)]
     network = _network(kind, weights, device)
     facts = _facts(kind, weights)
-    failed: dict[str, str] = {}
-    done = {}
+    done, failed = {}, {}
     for name in progress(names, desc="sound", total=len(names), unit="video"):
         try:
             sound = read_sound(videos / name)

@@ -77,7 +77,7 @@ def propose(config: Config, files: Measured, *, weights: Path, output: Path, dev
         files: features, and the reference file that defines the videos.
         weights: of the proposal generator.
         output: JSON (docs/formats/captions.md).
-        device: None: a GPU if there is one.
+        device: None: a GPU if available.
 
     Paper: BMT section 4.
     """
@@ -113,7 +113,7 @@ def caption_proposals(
         weights: of the captioner.
         proposals: submission; its sentences are ignored.
         output: JSON (docs/formats/captions.md).
-        device: None: a GPU if there is one.
+        device: None: a GPU if available.
 
     Raises:
         TspError: a proposal's video is not in the references.

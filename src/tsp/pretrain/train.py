@@ -144,7 +144,7 @@ def pretrain(
             `encoder.json` (configuration, inputs, metrics of every epoch, best epoch) and `log.jsonl`.
         work_dir: folder for the checkpoints from which an interrupted training resumes.
         workers: loader processes of each device.
-        device: `cpu`, `cuda`, `cuda:1`; None: a GPU if there is one.
+        device: `cpu`, `cuda`, `cuda:1`; None: a GPU if available.
         code: version of the training code, stored in `encoder.json` to detect weights of older code.
 
     Raises:

@@ -51,7 +51,7 @@ def fit(
         config: see `TrainerConfig`.
         work_dir: folder for `state.pt`, `best.pt` and `log.jsonl`.
         workers: loader processes; 0 loads in this one.
-        device: `cpu`, `cuda` or `cuda:1`; None: a GPU if there is one.
+        device: `cpu`, `cuda` or `cuda:1`; None: a GPU if available.
 
     Returns:
         The chosen epoch's metric and weights, and the history; the task's model holds those weights too.
@@ -129,7 +129,7 @@ class _Fit:
                 self._save()
                 record |= {f"valid/{name}": value for name, value in self._validate().items()}
             self.history.append(record)
-            self.log.write(**record)
+            self.log.write(record)
             log.info("%s", ", ".join(f"{k} {v:.6g}" for k, v in record.items()))
             self.epoch, self.position, self.total = self.epoch + 1, 0, {}
             self._save()
@@ -252,13 +252,13 @@ class _Fit:
         return torch.autocast(self.device.type, AMP[self.config.amp])
 
     def _log_window(self, items_per_s: float) -> None:
-        self.log.write(
-            epoch=self.epoch,
-            iteration=self.iteration,
-            lr=optim.rates(self.optimizer),
-            items_per_s=round(items_per_s * distributed.world_size(), 2),
-            **{f"train/{name}": value for name, value in self._means(self.window).items()},
-        )
+        record = {
+            "epoch": self.epoch,
+            "iteration": self.iteration,
+            "lr": optim.rates(self.optimizer),
+            "items_per_s": round(items_per_s * distributed.world_size(), 2),
+        }
+        self.log.write(record | {f"train/{name}": value for name, value in self._means(self.window).items()})
         self.window = {}
 
     def _means(self, sums: Mapping[str, Tensor]) -> dict[str, float]:

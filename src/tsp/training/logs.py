@@ -1,6 +1,7 @@
 """The training log: one JSON object per line, readable while it grows."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,13 @@ class JsonLog:
         with atomic(path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
-    def write(self, **record: Any) -> None:
+    def write(self, record: Mapping[str, Any]) -> None:
         """Append one record."""
         if self.path is None:
             return
         try:
             with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(json.dumps(dict(record)) + "\n")
         except OSError as error:
             raise TspError(f"{self.path}: cannot be written ({error}); free space and run again") from error
         if self.board is not None:
