@@ -1,4 +1,4 @@
-"""Run every benchmark and write what they print, with machine and versions, to docs/performance.md."""
+"""Run every benchmark and write the output, with machine and versions, to docs/performance.md."""
 
 import os
 import platform

@@ -1,7 +1,7 @@
 """One TSP training step: as published, and with the trainer's options.
 
-As published: every parameter gets gradients, the stem's rate is merely 0; fp32, channels first. Ours: the stem takes
-no gradients, which changes no number (its batch-norm statistics still move). Then channels-last and, on a GPU, bf16
+As published: every parameter gets gradients, the stem has rate 0; fp32, channels first. Ours: the stem gets no
+gradients, with the same result (its batch-norm statistics are still updated). Then channels-last and, on a GPU, bf16
 and torch.compile. Share of peak: operations of the published step, counted by torch, per second over those of a large
 matrix product (fp32, or bf16 for the bf16 rows) in the same run. On a CPU small clips.
 """
@@ -72,7 +72,7 @@ class Step:
 
 
 def seconds(work, repeats: int) -> float:
-    """Best of `repeats` after one warm-up; wall clock on a GPU, CPU seconds else (other work counts less)."""
+    """Best of `repeats` after one warm-up; wall-clock time on a GPU, else CPU time (less affected by other load)."""
     best = float("inf")
     clock = time.perf_counter if GPU else time.process_time
     for number in range(repeats + 1):

@@ -4,7 +4,9 @@ import re
 from dataclasses import asdict
 
 from tsp.config.load import ROOT as REPOSITORY
-from tsp.config.load import check_settings, labels_of, resolve_captions, run_entry
+from tsp.config.check import check_settings
+from tsp.config.load import labels_of, run_entry
+from tsp.config.resolved import resolve_captions
 from tsp.datasets.listing import shard_digests
 from tsp.errors import TspError
 from tsp.plan.identity import code_version

@@ -5,7 +5,8 @@ from dataclasses import asdict
 import pytest
 from unit.caption.make import CONFIG, data_set
 
-from tsp.config.load import ResolvedCaptions, read_config
+from tsp.config.load import read_config
+from tsp.config.resolved import ResolvedCaptions
 from tsp.io.annotations import write_annotations
 from tsp.io.captions import read_captions
 from tsp.io.files import read_json

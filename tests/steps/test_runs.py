@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from unit.localise.make import METHODS, infer, make_set, train
 
-from tsp.config.load import ResolvedRun, read_config, read_experiment, write_config
+from tsp.config.load import read_config, write_config
+from tsp.config.resolved import ResolvedRun, read_experiment
 from tsp.errors import TspError
 from tsp.io.annotations import write_annotations
 from tsp.io.features import FeatureFile, feature_writer
@@ -52,7 +53,7 @@ def test_resolve_experiment(step, tmp_path):
 @pytest.mark.parametrize(
     ("method", "refines", "said"),
     [
-        ("tsp.localise.pgcn", None, "refines: tsp.localise.pgcn refines proposals: say of which"),
+        ("tsp.localise.pgcn", None, "refines: tsp.localise.pgcn refines proposals: state an experiment"),
         ("tsp.localise.gtad", {"experiment": "b"}, "refines: tsp.localise.gtad refines no proposals"),
     ],
 )

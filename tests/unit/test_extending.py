@@ -8,7 +8,9 @@ import torch
 import yaml
 from unit.localise.make import SUBSETS, detect, infer, make_set, propose, train
 
-from tsp.config.load import ROOT, check_settings, merge, read_folder, resolve_experiment
+from tsp.config.check import check_settings
+from tsp.config.load import ROOT, merge, read_folder
+from tsp.config.resolved import resolve_experiment
 from tsp.datasets.config import DatasetConfig
 from tsp.encoders.weights import build_encoder
 from tsp.evaluation.detection import detection_map

@@ -1,10 +1,11 @@
-"""A sentence for each annotated segment of one reference file."""
+"""Caption the annotated segments of one reference file."""
 
 from pathlib import Path
 
 from tsp.caption.data import Measured
 from tsp.caption.infer import caption_annotated
-from tsp.config.load import ResolvedCaptions, read_config
+from tsp.config.load import read_config
+from tsp.config.resolved import ResolvedCaptions
 from tsp.steps import run_step
 
 

@@ -1,10 +1,11 @@
-"""A sentence for each proposal."""
+"""Caption the proposals."""
 
 from pathlib import Path
 
 from tsp.caption.data import Measured
 from tsp.caption.infer import caption_proposals
-from tsp.config.load import ResolvedCaptions, read_config
+from tsp.config.load import read_config
+from tsp.config.resolved import ResolvedCaptions
 from tsp.steps import run_step
 
 

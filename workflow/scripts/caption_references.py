@@ -1,4 +1,4 @@
-"""Captions of a generated data set in the form of ActivityNet Captions."""
+"""Write the captions of a generated data set in the format of ActivityNet Captions."""
 
 from tsp.caption.text import write_references
 from tsp.io.annotations import read_annotations

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tsp.config.load import ResolvedRun, build, read_config
+from tsp.config.load import build, read_config
+from tsp.config.resolved import ResolvedRun
 from tsp.features.config import ExtractConfig
 from tsp.features.extract import extract_shard
 from tsp.steps import run_step, workers_of

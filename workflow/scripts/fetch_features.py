@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tsp.config.load import ResolvedRun, read_config
+from tsp.config.load import read_config
+from tsp.config.resolved import ResolvedRun
 from tsp.features.released import fetch_features
 from tsp.steps import run_step
 

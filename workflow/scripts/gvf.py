@@ -1,4 +1,4 @@
-"""Global video features: one pooled vector per video."""
+"""Pool global video features, one vector per video."""
 
 from tsp.pretrain.gvf import compute_gvf
 from tsp.steps import run_step

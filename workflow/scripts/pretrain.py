@@ -1,14 +1,18 @@
 """Train an encoder with the TSP or TAC heads, or convert released weights."""
 
-from tsp.config.load import ResolvedRun, read_config
+from functools import partial
+
+from tsp.config.load import read_config
+from tsp.config.resolved import ResolvedRun
 from tsp.plan.identity import code_version
-from tsp.pretrain.train import Inputs, pretrain
+from tsp.pretrain.train import PretrainInputs, pretrain
 from tsp.steps import run_step, workers_of
+from tsp.training.distributed import launch
 
 
 def main(job):
     config = read_config(job.input.config, ResolvedRun)
-    inputs = Inputs(
+    inputs = PretrainInputs(
         train_segments=job.input.get("train"),
         valid_segments=job.input.get("valid"),
         train_videos=job.params.get("train_videos"),
@@ -18,18 +22,19 @@ def main(job):
         start=job.input.get("start"),
         weights=job.input.get("weights"),
     )
-    pretrain(
+    work = partial(
+        pretrain,
         config.run,
         config.encoder,
         inputs,
         output=job.output.weights,
         work_dir=job.params.work,
         workers=workers_of(job),
-        # On several machines the tasks of the job, else the GPUs of this one.
-        devices=max(1, job.resources.get("tasks", job.resources.get("gpu", 1))),
-        launcher=job.resources.get("mpi"),
         code=code_version("tsp.pretrain.train"),
     )
+    # Tasks of the cluster's launcher, or GPUs of this machine.
+    devices = max(1, job.resources.get("tasks", job.resources.get("gpu", 1)))
+    launch(work, devices if config.run.is_trained else 1, launcher=job.resources.get("mpi"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""The complete configuration of both networks of BMT."""
+"""Write the complete configuration of both networks of BMT."""
 
-from tsp.config.load import resolve_captions, write_config
+from tsp.config.load import write_config
+from tsp.config.resolved import resolve_captions
 from tsp.steps import run_step
 
 

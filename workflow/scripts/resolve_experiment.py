@@ -1,6 +1,7 @@
-"""The complete configuration of an experiment."""
+"""Write the complete configuration of an experiment."""
 
-from tsp.config.load import resolve_experiment, write_config
+from tsp.config.load import write_config
+from tsp.config.resolved import resolve_experiment
 from tsp.steps import run_step
 
 

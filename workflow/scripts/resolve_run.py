@@ -1,6 +1,7 @@
-"""The complete configuration of a run."""
+"""Write the complete configuration of a run."""
 
-from tsp.config.load import ResolvedRun, build, write_config
+from tsp.config.load import build, write_config
+from tsp.config.resolved import ResolvedRun
 from tsp.steps import run_step
 
 

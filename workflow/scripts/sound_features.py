@@ -1,4 +1,4 @@
-"""Sound features of one shard of one subset."""
+"""Extract the sound features of one shard of one subset."""
 
 from pathlib import Path
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tsp.config.load import read_experiment
+from tsp.config.resolved import read_experiment
 from tsp.steps import run_step
 
 

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from tsp.caption.data import Sources
+from tsp.caption.data import CaptionInputs
 from tsp.caption.train import train_proposals
-from tsp.config.load import ResolvedCaptions, read_config
+from tsp.config.load import read_config
+from tsp.config.resolved import ResolvedCaptions
 from tsp.steps import run_step
 
 
 def main(job):
     train_proposals(
         read_config(job.input.config, ResolvedCaptions).config,
-        Sources.of(job.input),
+        CaptionInputs.of(job.input),
         captioner=Path(job.input.captioner),
         seed=int(job.wildcards.seed),
         weights=Path(job.output.weights),

@@ -1,4 +1,4 @@
-"""Sound features: log-mel patches, VGGish, and a substitute without weights.
+"""Sound features: log-mel patches, then VGGish or statistics that need no weights.
 
 One feature per 0.96 s, 96 frames of 10 ms, no overlap: `[n, 128]`.
 """
@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ ENCODERS = {
 
 
 def resample(samples: Floats, rate: int) -> Floats:
-    """Samples at 16 kHz, by a windowed sinc that keeps what lies below both Nyquist frequencies.
+    """Resample to 16 kHz with a windowed sinc that passes frequencies below both Nyquist frequencies.
 
     Args:
         samples: `[n]` at `rate`.
@@ -57,13 +58,13 @@ def resample(samples: Floats, rate: int) -> Floats:
     Returns:
         `[floor(n * 16000 / rate)]`.
 
-    Differs: released code calls the package resampy; here its default filter is evaluated exactly, not looked up.
+    Differs: the released code calls the package resampy; here the same filter is evaluated exactly, not interpolated.
     """
     if rate == RATE or not len(samples):
         return samples
     common = gcd(RATE, rate)
     up, down = RATE // common, rate // common
-    # Of a lower rate than before nothing above its Nyquist frequency may remain.
+    # When the rate decreases, frequencies above the new Nyquist frequency are removed.
     scale = min(1.0, up / down)
     reach = int(np.ceil(ZEROS / scale))
     n = len(samples) * up // down
@@ -72,14 +73,14 @@ def resample(samples: Floats, rate: int) -> Floats:
     taps = np.arange(-reach, reach + 1)
     for phase in range(min(up, n)):
         first, rest = divmod(phase * down, up)
-        # Outputs `up` apart fall equally between the inputs.
+        # Outputs `up` apart have the same offset to the input samples.
         rows = windows[first::down][: len(range(phase, n, up))]
         out[phase::up] = rows.dot(scale * _filter(np.asarray(scale * (taps - rest / up), dtype=np.float64)))
     return out
 
 
 def _filter(t: Floats) -> Floats:
-    """The windowed sinc at `t` zero crossings from its middle."""
+    """The windowed sinc at `t` zero crossings from its centre."""
     inside = np.maximum(0.0, 1.0 - (t / ZEROS) ** 2)
     window = np.i0(BETA * np.sqrt(inside)) / np.i0(BETA) * (np.abs(t) <= ZEROS)
     return np.asarray(ROLLOFF * np.sinc(ROLLOFF * t) * window)
@@ -87,7 +88,7 @@ def _filter(t: Floats) -> Floats:
 
 @functools.cache
 def mel_matrix() -> Floats:
-    """`[257, 64]` weights of the bands: triangles on the mel scale, not normalised, none at 0 Hz."""
+    """`[257, 64]` weights of the bands: triangles on the mel scale, not normalised, zero at 0 Hz."""
 
     def mel(hz: Floats) -> Floats:
         return np.asarray(1127.0 * np.log1p(hz / 700.0))
@@ -109,7 +110,7 @@ def log_mel(samples: Floats) -> Floats:
         samples: `[n]` in -1 to 1.
 
     Returns:
-        `[patches, 96, 64]`; an incomplete last patch is dropped, one needs 15,600 samples.
+        `[patches, 96, 64]`; an incomplete last patch is dropped; a patch needs 15,600 samples.
 
     Paper: VGGish (Hershey et al., ICASSP 2017).
     """
@@ -123,10 +124,10 @@ def log_mel(samples: Floats) -> Floats:
 
 
 class Vggish(nn.Module):
-    """The sound network; names of its parameters as in the released PyTorch weights.
+    """The VGGish network, with the parameter names of the released PyTorch weights.
 
     Paper: VGGish (Hershey et al., ICASSP 2017).
-    Differs: that release's own pipeline goes on with PCA and quantisation, which BMT does not use.
+    Differs: the pipeline of that release adds PCA and quantisation, which BMT does not use.
     """
 
     feature_dim = WIDTH
@@ -149,7 +150,7 @@ class Vggish(nn.Module):
         self.embeddings = nn.Sequential(*embeddings)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """`[B, 96, 64]` to `[B, 128]`, not negative."""
+        """`[B, 96, 64]` to non-negative `[B, 128]`."""
         maps = self.features(patches[:, None])
         # Flattened as time, band, channel.
         found: Tensor = self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
@@ -157,7 +158,7 @@ class Vggish(nn.Module):
 
 
 def statistics(patches: Floats) -> NDArray[np.float32]:
-    """`[n, 128]`: mean and standard deviation over time of each of the 64 bands; the miniature's features."""
+    """`[n, 128]`: mean and standard deviation over time of each of the 64 bands; the features of the miniature."""
     return np.concatenate([patches.mean(axis=1), patches.std(axis=1)], axis=1).astype(np.float32)
 
 
@@ -165,7 +166,7 @@ def _network(kind: str, weights: str | Path | None, device: str | None) -> Calla
     if kind == "statistics":
         return statistics
     if weights is None:
-        raise TspError("sound features 'vggish' need the network's weights; without them take 'statistics'")
+        raise TspError("sound features 'vggish' need the network's weights; without them use 'statistics'")
     network = Vggish()
     load_strict(network, load_state(weights), weights)
     target = pick_device(device)
@@ -195,17 +196,17 @@ def extract_sound(
     """Sound features of the videos of one shard.
 
     Args:
-        metadata: table of the usable videos.
+        metadata: table of the readable videos.
         videos: folder of the standardised files.
-        output: feature file to write; `fps` is that of the log-mel frames, 100. Videos without sound are not in it:
-            its attribute `failed` names them.
+        output: feature file to write; its `fps` is the rate of log-mel frames, 100. Its attribute `failed` lists the
+            videos without sound, which have no features.
         kind: `vggish`, or `statistics` of the log-mel patches, a substitute without weights.
         weights: of VGGish.
         shard, shards, shard_size: which rows of the metadata (`shard_rows`).
-        device: `cpu`, `cuda`...; None: a GPU if there is one.
+        device: `cpu`, `cuda`; None: a GPU if available.
 
     Raises:
-        TspError: a file is missing, wrong weights, disk full. A video whose sound is damaged is told in `failed`.
+        TspError: a file is missing, wrong weights, disk full. A video with damaged sound is listed in `failed`.
 
     Paper: BMT section 4 (features).
     """
@@ -214,18 +215,8 @@ def extract_sound(
     names = read_metadata(metadata)["filename"].tolist()
     names = [names[row] for row in shard_rows(len(names), shard, shards, shard_size)]
     network = _network(kind, weights, device)
-    failed: dict[str, str] = {}
-    facts = {
-        "producer": f"tsp {__version__} caption.audio",
-        "encoder": ENCODERS[kind],
-        "weights_sha256": "none" if weights is None else sha256(weights),
-        "stride": PATCH,
-        "clip_length": PATCH,
-        "fps": RATE / HOP,
-        "time": TIME,
-    }
-    facts["config_hash"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    done = {}
+    facts = _facts(kind, weights)
+    done, failed = {}, {}
     for name in progress(names, desc="sound", total=len(names), unit="video"):
         try:
             sound = read_sound(videos / name)
@@ -240,3 +231,17 @@ def extract_sound(
         for name, features in done.items():
             writer.write(feature_key(name), features)
     log.info("%d videos, %d without sound features", len(done), len(failed))
+
+
+def _facts(kind: str, weights: str | Path | None) -> dict[str, Any]:
+    facts = {
+        "producer": f"tsp {__version__} caption.audio",
+        "encoder": ENCODERS[kind],
+        "weights_sha256": "none" if weights is None else sha256(weights),
+        "stride": PATCH,
+        "clip_length": PATCH,
+        "fps": RATE / HOP,
+        "time": TIME,
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return {**facts, "config_hash": digest[:12]}

@@ -17,7 +17,7 @@ from tsp.caption.transformer import Attend, Encoder, FeedForward, KeysValues, Po
 
 @dataclass(frozen=True)
 class Memory:
-    """What the decoder looks at: per layer, keys and values of the encoded streams, and their masks `[B, 1, 1, T]`."""
+    """The decoder's cross-attention input: keys and values of both streams per layer, and masks `[B, 1, 1, T]`."""
 
     audio: list[KeysValues]
     video: list[KeysValues]
@@ -25,7 +25,7 @@ class Memory:
     video_mask: Tensor
 
     def rows(self, index: Tensor) -> "Memory":
-        """Some rows of the batch, in any order."""
+        """The given rows of the batch, in any order."""
 
         def pick(layers: list[KeysValues]) -> list[KeysValues]:
             return [(keys[index], values[index]) for keys, values in layers]
@@ -34,7 +34,7 @@ class Memory:
 
 
 class DecoderLayer(nn.Module):
-    """Words attend to themselves, to sound and to pictures; a bridge joins both views.
+    """Self-attention of words, cross attention to sound and pictures, and the bridge that joins both.
 
     Paper: BMT section 3.2 (bi-modal decoder).
     """
@@ -57,9 +57,9 @@ class DecoderLayer(nn.Module):
         Args:
             words: all, or those after `past`.
             memory: encoded streams.
-            layer: number of this layer in it.
+            layer: index of this layer in `memory`.
             mask: `[B, 1, T, T]`, None: every key.
-            past: keys and values of the words before.
+            past: keys and values of earlier words.
         """
         normal = self.words.residual.norm(words)
         keys, values = self.words.attention.keys_values(normal)
@@ -122,7 +122,7 @@ class Captioner(nn.Module):
         return torch.log_softmax(self.generator(x).float(), dim=-1)
 
     def memory(self, audio: Tensor, video: Tensor, audio_mask: Tensor, video_mask: Tensor) -> Memory:
-        """Encode the streams; every decoder layer looks at the last encoder layer."""
+        """Encode the streams; every decoder layer attends to the last encoder layer."""
         audio, video = self.encoder(audio, video, audio_mask, video_mask)
         layers = cast(list[DecoderLayer], list(self.layers))
         return Memory(
@@ -133,7 +133,7 @@ class Captioner(nn.Module):
         )
 
     def step(self, words: Tensor, memory: Memory, past: list[KeysValues]) -> tuple[Tensor, list[KeysValues]]:
-        """Log-probabilities `[B, V]` after one more word `[B]`; `past` is empty at the start, and is handed back."""
+        """Log-probabilities `[B, V]` after one more word `[B]`, and `past` extended by it; `past` starts empty."""
         x = self._embed(words[:, None], past[0][0].shape[2] if past else 0)
         new = []
         for number, layer in enumerate(self.layers):
@@ -149,7 +149,7 @@ class Captioner(nn.Module):
 def smoothed_loss(log_p: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
     """Sum over positions of KL(target distribution || prediction), and the number of positions that count.
 
-    The true word gets 1 - smoothing, padding 0, all other words the rest in equal parts.
+    The true word gets 1 - smoothing, padding 0, and all other words equal shares of `smoothing`.
 
     Args:
         log_p: `[..., V]`.
@@ -157,7 +157,7 @@ def smoothed_loss(log_p: Tensor, targets: Tensor, smoothing: float) -> tuple[Ten
         smoothing: in [0, 1).
 
     Paper: BMT section 4 (label smoothing 0.7).
-    Differs: released code keeps the first row's target where it is the only padding; no real batch has that.
+    Differs: the released code keeps the first row's target where it is the only padding, which no real batch has.
     """
     others = log_p.shape[-1] - 2
     share = smoothing / others
@@ -183,10 +183,10 @@ def greedy(model: Captioner, memory: Memory, most_words: int) -> list[list[int]]
         most_words: longest caption.
 
     Returns:
-        Numbers of each segment, what follows an end included.
+        Word numbers of each segment, including those after its end token.
 
     Paper: BMT section 4.
-    Differs: released code runs encoder and decoder on the whole prefix for each word; here keys and values are kept.
+    Differs: the released code runs the whole model on the prefix for each word; here keys and values are cached.
     """
     rows = memory.audio_mask.shape[0]
     words = torch.full((rows,), START, device=memory.audio_mask.device)
@@ -204,21 +204,21 @@ def greedy(model: Captioner, memory: Memory, most_words: int) -> list[list[int]]
 
 @torch.inference_mode()
 def beam_search(model: Captioner, memory: Memory, most_words: int, beam: int) -> list[list[int]]:
-    """The most likely of `beam` captions that are followed side by side; no rule about length.
+    """The most likely caption of each segment by beam search, without length normalisation.
 
     Args:
         model: in eval mode.
         memory: encoded segments.
         most_words: longest caption.
-        beam: captions kept of each segment; 1 gives the words of `greedy`.
+        beam: candidates of each segment; 1 gives the words of `greedy`.
 
     Returns:
-        Numbers of each segment up to its end.
+        Word numbers of each segment up to its end.
     """
     rows, device = memory.audio_mask.shape[0], memory.audio_mask.device
     memory = memory.rows(torch.arange(rows, device=device).repeat_interleave(beam))
     scores = torch.full((rows, beam), -torch.inf, device=device)
-    scores[:, 0] = 0.0  # all beams begin alike
+    scores[:, 0] = 0.0  # all beams start equal
     words = torch.full((rows * beam,), START, device=device)
     history = torch.zeros((rows * beam, 0), dtype=torch.long, device=device)
     ended = torch.zeros(rows * beam, dtype=torch.bool, device=device)
@@ -226,7 +226,7 @@ def beam_search(model: Captioner, memory: Memory, most_words: int, beam: int) ->
     first = torch.arange(rows, device=device)[:, None] * beam
     for _ in range(most_words):
         log_p, past = model.step(words, memory, past)
-        # An ended caption goes on in one way only, at no cost.
+        # A finished caption has a single continuation, at no cost.
         log_p[ended] = -torch.inf
         log_p[ended, END] = 0.0
         total = scores.flatten()[:, None] + log_p
@@ -243,6 +243,6 @@ def beam_search(model: Captioner, memory: Memory, most_words: int, beam: int) ->
 
 
 def decode(model: Captioner, memory: Memory) -> list[list[int]]:
-    """Captions as configured."""
+    """Word numbers of captions, by greedy or beam search as configured."""
     c = model.config
     return greedy(model, memory, c.most_words) if c.beam == 1 else beam_search(model, memory, c.most_words, c.beam)

@@ -9,7 +9,7 @@ from tsp.training.config import TrainerConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SoundConfig:
-    """Where the weights of the sound network come from (docs/fidelity_bmt.md)."""
+    """Source of the weights of the sound network (docs/fidelity_bmt.md)."""
 
     weights: ReleasedFile = field(
         default_factory=lambda: ReleasedFile(
@@ -31,7 +31,7 @@ class CaptionTrainer(TrainerConfig):
     optimizer: Literal["sgd", "adam"] = "adam"
     """Adam, constant rate."""
     patience: int | None = 10
-    """Epochs without gain after which training stops; 30 for I3D."""
+    """Epochs without improvement before training stops; 30 for I3D."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class ProposalTrainer(TrainerConfig):
     optimizer: Literal["sgd", "adam"] = "adam"
     """Adam, constant rate."""
     patience: int | None = 10
-    """Epochs without gain after which training stops; 30 for I3D."""
+    """Epochs without improvement before training stops; 30 for I3D."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class CaptionerConfig:
     train_vectors: bool = False
     """Train the word vectors too; the published model keeps them as they are."""
     word_width: int = 300
-    """Width of the decoder; word vectors of another width are mapped to it by a linear layer and ReLU."""
+    """Width of the decoder; word vectors of another width are projected by a linear layer and ReLU."""
     width: int = 1024
     """Common width of the attentions."""
     heads: int = 4
@@ -81,23 +81,23 @@ class CaptionerConfig:
     most_words: int = 30
     """Words of a caption."""
     beam: int = 1
-    """Sentences that are followed side by side; 1: greedy, as published."""
+    """Beam width; 1: greedy, as published."""
     caption_batch: int = 256
-    """Segments that are captioned together; no effect on the words."""
+    """Segments captioned in one batch; no effect on the words."""
     trainer: CaptionTrainer = field(default_factory=CaptionTrainer)
     """Epochs, batch, patience."""
 
     def __post_init__(self) -> None:
-        """Refuse what no attention or target distribution has."""
+        """Refuse values that define no attention or target distribution."""
         if self.width % self.heads:
-            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"smoothing is {self.smoothing}, expected at least 0 and below 1")
         if min(self.beam, self.most_words, self.layers, self.caption_batch) < 1:
             raise ValueError("beam, most_words, layers and caption_batch must be at least 1")
         if self.vectors is None and not self.train_vectors:
             raise ValueError(
-                "without word vectors (`vectors`) random ones are used, and must be trained: train_vectors"
+                "without `vectors` the word vectors start at random and must be trained: set train_vectors"
             )
 
 
@@ -106,7 +106,7 @@ class ProposalConfig:
     """The proposal generator: heads, padding, selection, training."""
 
     encoder: Literal["captioner", "own"] = "captioner"
-    """`captioner`: that of the captioner, frozen, dropout active while the heads are trained; `own`: trained anew."""
+    """`captioner`: the captioner's, frozen, with dropout active while the heads are trained; `own`: a new one."""
     audio_anchors: int = 48
     """Segment lengths of the sound heads, by k-means."""
     video_anchors: int = 128
@@ -118,17 +118,17 @@ class ProposalConfig:
     head_width: int = 512
     """Middle channels of a head."""
     anchor_seed: int = 13
-    """Of the initial centres of the k-means."""
+    """Seed of the initial centres of the k-means."""
     audio_length: int = 800
-    """Features that every video's sound is padded to."""
+    """Length to which the sound features of every video are padded."""
     video_length: int = 720
-    """Features that every video's pictures are padded to; 300 for I3D."""
+    """Length to which the picture features of every video are padded; 300 for I3D."""
     no_object_weight: float = 100.0
     """Factor of the loss of slots without segment."""
     silent: Literal["drop", "zero"] = "drop"
-    """A video without sound: left out (published), or one feature of zeros, as the captioner has it."""
+    """A video without sound: dropped (published), or given one feature of zeros, as for the captioner."""
     mask_padding: bool = False
-    """Take no proposals from padded positions; the published code does, and drops most of them by their time."""
+    """Ignore padded positions; the published code uses them and drops most of their proposals by time."""
     most: int = 100
     """Proposals of a video."""
     shortest_s: float = 0.2
@@ -141,7 +141,7 @@ class ProposalConfig:
     """Epochs, batch, patience."""
 
     def __post_init__(self) -> None:
-        """Refuse kernels without a middle."""
+        """Refuse even kernels."""
         for kernel in (*self.audio_kernels, *self.video_kernels):
             if kernel % 2 == 0 or kernel < 1:
                 raise ValueError(f"kernel {kernel}: expected odd sizes, which keep the length")
@@ -152,7 +152,7 @@ class Config:
     """BMT: both networks. Widths of the streams are those of the features."""
 
     missing: Literal["error", "skip"] = "error"
-    """Videos without video features: refuse, naming all of them, or leave them out."""
+    """Videos without picture features: an error that lists them all, or skip them."""
     captioner: CaptionerConfig = field(default_factory=CaptionerConfig)
     """Trained first, on annotated segments."""
     proposals: ProposalConfig = field(default_factory=ProposalConfig)
@@ -161,7 +161,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptioningConfig:
-    """Dense captioning of one data set; `runs` of a table say on which features."""
+    """Dense captioning of one data set; the rows of a table select the features."""
 
     dataset: str
     """Entry of `datasets:`."""
@@ -174,14 +174,14 @@ class CaptioningConfig:
     references: list[str]
     """Such files of the validation videos, one or more for the same videos; the first says which are captioned."""
     available: str | None = None
-    """List of the videos that exist, one a line; the others are neither learnt from nor scored. null: all exist."""
+    """File with the available videos, one per line; the others are not used. null: all are available."""
     seeds: list[int] = field(default_factory=lambda: [0])
     """One training of both networks per seed."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Fields of `Config` that differ from its defaults."""
 
     def __post_init__(self) -> None:
-        """Refuse an experiment that nothing is compared with."""
+        """Require a reference file."""
         if not self.references:
             raise ValueError("references: state at least one file")
 

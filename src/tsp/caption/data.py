@@ -1,4 +1,4 @@
-"""Features of pictures and sound, side by side: cut to segments, or padded to whole videos.
+"""Features of pictures and sound as training examples: cut to segments, or whole videos padded to one length.
 
 B batch, T features of a stream, C its width.
 """
@@ -25,19 +25,19 @@ from tsp.training.seeds import torch_rng
 
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
-# Padded features hold the number of the padding word; the detection heads read them.
+# Padded features have the value of the padding word; the detection heads read them.
 FILL = float(PADDING)
 AUDIO_STEP_S = 0.96
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The files of the videos that are captioned and scored.
+    """The input files of videos that are captioned and scored.
 
     Args:
         video, audio: feature files, one or more each.
-        references: ActivityNet Captions files of the same videos, each scored by itself; the first says which videos.
-        available: list of the videos that exist, one a line; None: all.
+        references: ActivityNet Captions files, scored separately; the first one defines the videos.
+        available: file with the available videos, one per line; None: all.
     """
 
     video: Sequence[Path]
@@ -47,7 +47,7 @@ class Measured:
 
     @classmethod
     def of(cls, files: Any) -> "Measured":
-        """From the inputs of a step: `valid_video`, `valid_audio`, `references`, `available`, which may be empty."""
+        """From the inputs of a step: `valid_video`, `valid_audio`, `references`, `available` (may be empty)."""
         return cls(
             video=[Path(files.valid_video)],
             audio=[Path(files.valid_audio)],
@@ -56,18 +56,18 @@ class Measured:
         )
 
     def events(self, number: int = 0) -> list[Event]:
-        """Segments of one reference file, those of available videos."""
+        """Segments of available videos in one reference file."""
         return read_events(self.references[number], read_available(self.available))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
-    """The files that both trainings read.
+class CaptionInputs:
+    """The input files of both trainings.
 
     Args:
         video, audio: feature files of the training videos.
         captions: ActivityNet Captions file of the training videos.
-        valid: those that pick the epoch.
+        valid: files of the videos that pick the epoch.
     """
 
     video: Sequence[Path]
@@ -76,7 +76,7 @@ class Sources:
     valid: Measured
 
     @classmethod
-    def of(cls, files: Any) -> "Sources":
+    def of(cls, files: Any) -> "CaptionInputs":
         """From the inputs of a step: `train_video`, `train_audio`, `captions`, and those of `Measured`."""
         video, audio = [Path(files.train_video)], [Path(files.train_audio)]
         return cls(video=video, audio=audio, captions=Path(files.captions), valid=Measured.of(files))
@@ -93,8 +93,8 @@ class Streams:
     """Features of videos, in memory.
 
     Args:
-        video: name -> `[T, C]`; every video is here.
-        audio: name -> `[T, 128]`; not those without sound.
+        video: name -> `[T, C]`, of every video.
+        audio: name -> `[T, 128]`, of videos with sound.
         video_step_s, audio_step_s: seconds from one feature to the next.
     """
 
@@ -105,7 +105,7 @@ class Streams:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Columns of sound and of pictures."""
+        """Width of sound and of picture features."""
         sound = next(iter(self.audio.values()), np.zeros((0, WIDTH)))
         return sound.shape[1], next(iter(self.video.values())).shape[1]
 
@@ -113,7 +113,7 @@ class Streams:
 def read_streams(
     video: Sequence[Path], audio: Sequence[Path], names: Collection[str], *, missing: str = "error"
 ) -> Streams:
-    """Read the features of some videos from one or more files a stream.
+    """Read the features of some videos from one or more files per stream.
 
     Args:
         video: feature files of the pictures.
@@ -122,7 +122,7 @@ def read_streams(
         missing: `error`, or `skip` videos without picture features.
 
     Raises:
-        TspError: videos without picture features (all are named), other widths or strides, files without time.
+        TspError: videos without picture features (all are listed); files that differ in width or stride, or lack it.
     """
     seen, step = _read(video, names)
     heard, audio_step = _read(audio, names)
@@ -130,9 +130,9 @@ def read_streams(
     files = ", ".join(map(str, video))
     if not seen or (absent and missing == "error"):
         shown = ", ".join(absent[:10]) + (f" and {len(absent) - 10} more" if len(absent) > 10 else "")
-        raise TspError(f"{files}: no features of {shown}; make them, or set `missing: skip`")
+        raise TspError(f"{files}: no features of {shown}; extract them, or set `missing: skip`")
     if absent:
-        log.warning("%d of %d videos have no picture features and are left out", len(absent), len(set(names)))
+        log.warning("%d of %d videos have no picture features and are skipped", len(absent), len(set(names)))
     silent = sum(name not in heard for name in seen)
     log.info("features of %d videos, %d of them without sound", len(seen), silent)
     return Streams(video=seen, audio=heard, video_step_s=step, audio_step_s=audio_step)
@@ -146,7 +146,7 @@ def _read(paths: Sequence[Path], names: Collection[str]) -> tuple[dict[str, Floa
         with FeatureFile(path) as file:
             stated = file.attributes
             if "stride" not in stated or "fps" not in stated:
-                raise TspError(f"{path}: states no stride and fps, so its features have no time")
+                raise TspError(f"{path}: has no stride and fps, so the times of its features are unknown")
             steps[path] = stated["stride"] / stated["fps"]
             found |= {name: rows for name in file.names if name in wanted and len(rows := file[name])}
     widths = Counter(rows.shape[1:] for rows in found.values())
@@ -156,11 +156,11 @@ def _read(paths: Sequence[Path], names: Collection[str]) -> tuple[dict[str, Floa
 
 
 def cut(rows: int, start_s: float, end_s: float, duration_s: float) -> slice:
-    """Which features of a video belong to a segment.
+    """The features of a video that belong to a segment.
 
     Args:
         rows: features of the video.
-        start_s, end_s: of the segment; at least one feature where it begins within the video and does not end before.
+        start_s, end_s: of the segment; it gets at least one feature if it starts in the video and ends after its start.
         duration_s: of the video.
 
     Paper: as released.
@@ -168,7 +168,7 @@ def cut(rows: int, start_s: float, end_s: float, duration_s: float) -> slice:
     first, last = int(rows * start_s / duration_s), int(rows * end_s / duration_s)
     if first == last:
         first, last = (first - 1, last) if first == rows else (first, last + 1)
-    # Python would count a negative end from the back.
+    # A negative end would count from the back.
     return slice(max(first, 0), max(last, 0))
 
 
@@ -176,9 +176,9 @@ class Segments(Dataset[dict[str, Any]]):
     """Segments with their features and, for training, their words.
 
     Args:
-        events: the segments; of videos that have picture features.
+        events: the segments, of videos with picture features.
         streams: features.
-        words: numbers of each caption, start and end included; None: none.
+        words: word numbers of each caption, with start and end; None for inference.
     """
 
     def __init__(self, events: Sequence[Event], streams: Streams, words: Sequence[list[int]] | None = None) -> None:
@@ -194,7 +194,7 @@ class Segments(Dataset[dict[str, Any]]):
         for name, kind, width in (("audio", self.streams.audio, widths[0]), ("video", self.streams.video, widths[1])):
             rows = kind.get(event.video)
             part = None if rows is None else rows[cut(len(rows), event.start_s, event.end_s, event.duration_s)]
-            # What is missing is one feature of zeros, which is looked at like any other (released code).
+            # A missing modality is one feature of zeros, attended to like any other (released code).
             item[name] = np.zeros((1, width), np.float32) if part is None or not len(part) else part
         if self.words is not None:
             item["words"] = self.words[index]
@@ -213,7 +213,7 @@ class Segments(Dataset[dict[str, Any]]):
 
 
 def pad(rows: Sequence[Floats], length: int | None = None) -> tuple[Tensor, Tensor]:
-    """Features `[B, length, C]`, 1.0 behind their end, and mask `[B, length]`, True at features."""
+    """Features `[B, length, C]`, padded with 1.0, and mask `[B, length]`, True at features."""
     length = length or max(map(len, rows))
     padded = torch.full((len(rows), length, rows[0].shape[1]), FILL)
     mask = torch.zeros((len(rows), length), dtype=torch.bool)
@@ -224,17 +224,17 @@ def pad(rows: Sequence[Floats], length: int | None = None) -> tuple[Tensor, Tens
 
 
 class Whole(Dataset[dict[str, Any]]):
-    """Whole videos, every one padded to the same lengths, with their segments.
+    """Whole videos, padded to the same lengths, with their segments.
 
     Args:
         segments: video -> `[N, 2]` seconds, start and end.
         streams: features.
-        audio_length, video_length: what streams are padded to.
-        full_batches: leave out the last, short batch of this size, other videos in each epoch; None: keep all.
-        seed: of the order that decides which.
+        audio_length, video_length: lengths to which the streams are padded.
+        full_batches: batch size; each epoch drops other videos so that no batch is short. None: keep all videos.
+        seed: of the draw of dropped videos.
 
     Raises:
-        TspError: a stream is longer than it is padded to.
+        TspError: a stream is longer than its padded length.
     """
 
     def __init__(
@@ -261,7 +261,7 @@ class Whole(Dataset[dict[str, Any]]):
         self.order = list(range(size))
 
     def set_epoch(self, epoch: int) -> None:
-        """Leave out other videos than in the epoch before."""
+        """Draw the videos that the epoch drops."""
         if self.kept < len(self.names):
             self.order = torch.randperm(len(self.names), generator=torch_rng(self.seed, epoch, 1)).tolist()
 
@@ -290,10 +290,10 @@ class Whole(Dataset[dict[str, Any]]):
 
 
 def usable(events: Sequence[Event], streams: Streams, silent: str) -> dict[str, NDArray[np.float64]]:
-    """Videos that the proposal generator is given, with their segments `[N, 2]` in seconds.
+    """Videos for the proposal generator, with their segments `[N, 2]` in seconds.
 
-    Dropped are videos without picture features, without sound features unless `silent` is `zero`, and those with a
-    segment that does not end after its start.
+    Videos are dropped that have no picture features, no sound features (unless `silent` is `zero`), or a segment that
+    does not end after its start.
     """
     segments: dict[str, list[tuple[float, float]]] = {}
     for event in events:
@@ -309,5 +309,5 @@ def usable(events: Sequence[Event], streams: Streams, silent: str) -> dict[str, 
             why["a segment of no length"] += 1
         else:
             kept[name] = np.array(times, dtype=np.float64)
-    log.info("%d of %d videos for proposals%s", len(kept), len(segments), f"; left out: {dict(why)}" if why else "")
+    log.info("%d of %d videos for proposals%s", len(kept), len(segments), f"; dropped: {dict(why)}" if why else "")
     return kept

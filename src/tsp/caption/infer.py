@@ -29,7 +29,7 @@ PRODUCER = f"tsp {__version__} caption"
 
 @torch.inference_mode()
 def caption_batch(model: Captioner, vocabulary: Vocabulary, batch: Mapping[str, Tensor]) -> list[str]:
-    """A sentence for each segment of a batch, on the model's device, in eval mode."""
+    """A sentence for each segment of a batch; model in eval mode, batch on its device."""
     memory = model.memory(batch["audio"], batch["video"], batch["audio_mask"], batch["video_mask"])
     return [vocabulary.sentence(numbers) for numbers in decode(model, memory)]
 
@@ -42,7 +42,7 @@ def propose_batch(
     durations_s: Mapping[str, float],
     config: ProposalConfig,
 ) -> Captions:
-    """Proposals of the videos of a batch, best first, without sentences; videos without any are left out."""
+    """Proposals of the videos of a batch, best first, with empty sentences; a video without proposals has no entry."""
     pools = model.best(batch, config.most, mask_padding=config.mask_padding).double().cpu().numpy()
     found: Captions = {}
     for name, pool in zip(names, pools, strict=True):
@@ -57,7 +57,7 @@ def propose_batch(
 
 
 def segment_scores(references: Sequence[Captions], found: Captions) -> dict[str, float]:
-    """Precision, recall and F1 of proposals, as the evaluation of captions measures them, without the captions."""
+    """Precision, recall and F1 of proposals, defined as in the evaluation of captions."""
     videos = list(dict.fromkeys(video for truth in references for video in truth))
     scores = np.zeros((len(videos), len(CAPTION_TIOUS), 2))
     for row, video in enumerate(videos):
@@ -74,10 +74,10 @@ def propose(config: Config, files: Measured, *, weights: Path, output: Path, dev
 
     Args:
         config: options.
-        files: features, and which videos.
+        files: features, and the reference file that defines the videos.
         weights: of the proposal generator.
         output: JSON (docs/formats/captions.md).
-        device: None: a GPU if there is one.
+        device: None: a GPU if available.
 
     Paper: BMT section 4.
     """
@@ -111,12 +111,12 @@ def caption_proposals(
         config: options.
         files: features; the first reference file states the durations of the videos.
         weights: of the captioner.
-        proposals: submission, its sentences are not looked at.
+        proposals: submission; its sentences are ignored.
         output: JSON (docs/formats/captions.md).
-        device: None: a GPU if there is one.
+        device: None: a GPU if available.
 
     Raises:
-        TspError: a proposal of a video that is not in the references.
+        TspError: a proposal's video is not in the references.
 
     Paper: BMT section 4.
     """
@@ -124,7 +124,7 @@ def caption_proposals(
     found = read_captions(proposals)
     unknown = next((name for name in found if name not in durations), None)
     if unknown is not None:
-        raise TspError(f"{proposals}: {unknown!r} is not in {files.references[0]}, which states the durations")
+        raise TspError(f"{proposals}: {unknown!r} is not in {files.references[0]}, which contains the durations")
     flat = [(name, e) for name, events in found.items() for e in events]
     segments = [
         Event(video=name, start_s=e.start_s, end_s=e.end_s, duration_s=durations[name], sentence="") for name, e in flat
@@ -163,14 +163,14 @@ def _caption(
     scores: Sequence[float | None],
     device: str | None,
 ) -> Captions:
-    """Captions of segments, by video; those of videos without features are left out."""
+    """Captions of segments, by video; those of videos without features are skipped."""
     streams = _streams(config, files, [segment.video for segment in segments])
     trained = load_captioner(weights, config)
     target = pick_device(device)
     trained.model.to(target)
     rows = [row for row, segment in enumerate(segments) if segment.video in streams.video]
     data = Segments([segments[row] for row in rows], streams)
-    # Segments of like length share a batch, which saves padding.
+    # Segments of similar length share a batch to reduce padding.
     order = sorted(range(len(data)), key=lambda row: data.events[row].end_s - data.events[row].start_s)
     size = config.captioner.caption_batch
     sentences: dict[int, str] = {}

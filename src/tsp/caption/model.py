@@ -1,4 +1,4 @@
-"""Trained networks in and out: weights with their vocabulary, sizes and options beside them."""
+"""Reading trained networks: weights, and beside them a JSON with vocabulary, sizes and options."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,14 +10,14 @@ from tsp.caption.captioner import Captioner
 from tsp.caption.config import Config
 from tsp.caption.proposals import Proposer, build_proposer
 from tsp.caption.text import Vocabulary
-from tsp.encoders.weights import State, load_state, load_strict, save_encoder
+from tsp.encoders.weights import load_state, load_strict
 from tsp.errors import TspError
 from tsp.io.files import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A captioner that was read from its file.
+    """A trained captioner.
 
     Args:
         model: in eval mode, on the CPU.
@@ -30,19 +30,16 @@ class Trained:
     widths: tuple[int, int]
 
 
-def save_captioner(
-    path: Path, state: State, vocabulary: Vocabulary, widths: tuple[int, int], config: Config, facts: dict[str, Any]
-) -> None:
-    """Write a captioner's weights, and its vocabulary beside them: it is not built anew from the training captions."""
-    own = {"vocabulary": list(vocabulary.words), "widths": list(widths), "config": asdict(config.captioner)}
-    save_encoder(path, state, {**facts, **own})
+def captioner_facts(vocabulary: Vocabulary, widths: tuple[int, int], config: Config) -> dict[str, Any]:
+    """The JSON content that `load_captioner` reads: the vocabulary is stored, not rebuilt."""
+    return {"vocabulary": list(vocabulary.words), "widths": list(widths), "config": asdict(config.captioner)}
 
 
 def load_captioner(path: Path, config: Config) -> Trained:
-    """Read what `save_captioner` wrote.
+    """Read the weights and facts that `train_captioner` wrote.
 
     Raises:
-        TspError: missing, or of other sizes than `config` says.
+        TspError: a file is missing, or its sizes differ from `config`.
     """
     facts = _facts(path, "vocabulary", "widths")
     state = load_state(path)
@@ -54,26 +51,23 @@ def load_captioner(path: Path, config: Config) -> Trained:
     return Trained(model=model.eval(), vocabulary=vocabulary, widths=(audio, video))
 
 
-def save_proposer(
-    path: Path, model: Proposer, state: State, widths: tuple[int, int], config: Config, facts: dict[str, Any]
-) -> None:
-    """Write a proposal generator, frozen encoder and anchors included."""
+def proposer_facts(model: Proposer, widths: tuple[int, int], config: Config) -> dict[str, Any]:
+    """The JSON content that `load_proposer` reads."""
     steps = [model.audio.step_s, model.video.step_s]
-    own = {"widths": list(widths), "steps_s": steps, "config": asdict(config.proposals)}
-    save_encoder(path, state, {**facts, **own})
+    return {"widths": list(widths), "steps_s": steps, "config": asdict(config.proposals)}
 
 
 def load_proposer(path: Path, config: Config) -> tuple[Proposer, tuple[int, int]]:
-    """Read what `save_proposer` wrote; in eval mode, and the widths of its features.
+    """Read a proposal generator, in eval mode, and the widths of its features.
 
     Raises:
-        TspError: missing, or of other sizes than `config` says.
+        TspError: a file is missing, or its sizes differ from `config`.
     """
     facts = _facts(path, "widths", "steps_s")
     state = load_state(path)
     audio, video = facts["widths"]
     if "audio.sizes" not in state or "video.sizes" not in state:
-        raise TspError(f"{path}: holds no anchors; not a proposal generator")
+        raise TspError(f"{path}: contains no anchors; not a proposal generator")
     sizes = (state["audio.sizes"], state["video.sizes"])
     model = build_proposer((audio, video), sizes, tuple(facts["steps_s"]), config.captioner, config.proposals)
     load_strict(model, state, path)

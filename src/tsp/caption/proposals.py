@@ -25,7 +25,7 @@ def anchors(lengths_s: Floats, count: int, seed: int) -> Floats:
     """Typical lengths of segments, by k-means (Lloyd's algorithm, centres drawn from the lengths).
 
     Args:
-        lengths_s: all segments; those of no length are left out.
+        lengths_s: of all segments; those that are not positive are ignored.
         count: A.
         seed: of the draw.
 
@@ -36,7 +36,7 @@ def anchors(lengths_s: Floats, count: int, seed: int) -> Floats:
         TspError: fewer different lengths than anchors.
 
     Paper: BMT section 3.3; seed 13 as released.
-    Differs: released code calls scikit-learn, whose values change with its version; these are those of 1.9.
+    Differs: the released code calls scikit-learn, whose results depend on its version; these are those of 1.9.
     """
     values = lengths_s[lengths_s > 0]
     if len(np.unique(values)) < count:
@@ -50,7 +50,7 @@ def anchors(lengths_s: Floats, count: int, seed: int) -> Floats:
         edges = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2)
         bounds = np.concatenate([[0], edges, [len(values)]])
         sizes = np.diff(bounds)
-        # Centres drawn twice leave one without members; it stays where it is.
+        # If a value is drawn twice, one centre has no members and stays.
         moved = np.where(sizes > 0, mean + np.diff(totals[bounds]) / np.maximum(sizes, 1), centres)
         shift, centres = ((moved - centres) ** 2).sum(), moved
         if shift <= tolerance:
@@ -60,11 +60,11 @@ def anchors(lengths_s: Floats, count: int, seed: int) -> Floats:
 
 @dataclass(frozen=True)
 class Targets:
-    """Slots that hold a segment, each once: row of the batch, anchor, cell `[S]`, and what they should say.
+    """Slots that hold a segment, each once, and the regression targets there.
 
     Args:
-        slots: `[3, S]` int64.
-        centre: `[S]` share of the cell before the segment's middle.
+        slots: `[3, S]` int64: row of the batch, anchor, cell.
+        centre: `[S]` position of the segment's centre within its cell, 0 to 1.
         length: `[S]` ln(length / anchor).
     """
 
@@ -74,7 +74,7 @@ class Targets:
 
 
 def targets(segments: Tensor, sizes: Tensor, cells: int, step_s: float) -> Targets:
-    """Which slot each segment belongs to, the same for all heads of a stream.
+    """Assign each segment to a slot; the same for all heads of a stream.
 
     Args:
         segments: `[N, 3]` row of the batch, start and end in seconds.
@@ -83,10 +83,10 @@ def targets(segments: Tensor, sizes: Tensor, cells: int, step_s: float) -> Targe
         step_s: s.
 
     Returns:
-        Slots; of segments in the same one the later counts.
+        Slots; of several segments in one slot the last counts.
 
     Paper: BMT section 3.3.
-    Differs: which of two segments in one slot counts is undefined in the released code on a GPU.
+    Differs: in the released code on a GPU it is undefined which of two segments in one slot counts.
     """
     row = segments[:, 0].long()
     middle, length = (segments[:, 1] + segments[:, 2]) / 2 / step_s, (segments[:, 2] - segments[:, 1]) / step_s
@@ -95,7 +95,7 @@ def targets(segments: Tensor, sizes: Tensor, cells: int, step_s: float) -> Targe
     anchor = (smaller / (larger + TINY)).argmax(1)
     cell = middle.long().clamp(0, cells - 1)
     key = (row * len(sizes) + anchor) * cells + cell
-    # The last of equal keys: an earlier one is overwritten.
+    # Of equal keys the last one wins.
     last = {int(k): n for n, k in enumerate(key.tolist())}
     kept = torch.tensor(sorted(last.values()), dtype=torch.long, device=segments.device)
     log_length = (length / in_cells[anchor] + 1e-16).log()
@@ -108,15 +108,15 @@ def head_loss(raw: Tensor, wanted: Targets) -> dict[str, tuple[Tensor, int]]:
 
     Args:
         raw: `[B, A, 3, G]`: centre, length, objectness before the sigmoid.
-        wanted: slots.
+        wanted: targets of these slots.
 
     Returns:
-        `centre`, `length` and `object` over the slots that hold a segment, `nothing` over all others, padded cells
-        included.
+        `centre`, `length` and `object` over the slots that hold a segment; `nothing` over all others, including
+        padded cells.
     """
     row, anchor, cell = wanted.slots
     centre, length, there = raw[row, anchor, :, cell].unbind(1)
-    # Cross entropies of a probability are cut at 100, as PyTorch does.
+    # Cross entropies are clamped at 100, as in PyTorch's BCELoss.
     nothing = nn.functional.softplus(raw[:, :, 2]).clamp(max=100.0)
     return {
         "centre": ((centre.sigmoid() - wanted.centre).square().sum(), len(row)),
@@ -127,7 +127,7 @@ def head_loss(raw: Tensor, wanted: Targets) -> dict[str, tuple[Tensor, int]]:
 
 
 class Head(nn.Module):
-    """One detector: a convolution over time of its own reach, then every cell by itself.
+    """One detector: a convolution over time with its own kernel size, then two layers per cell.
 
     Paper: BMT section 3.3.
     """
@@ -192,7 +192,7 @@ class Proposer(nn.Module):
     Args:
         encoder: that of a captioner.
         streams: detectors of sound and of pictures.
-        frozen: keep the encoder as it is; its dropout stays active in training (released code).
+        frozen: do not train the encoder; its dropout stays active in training (released code).
 
     Paper: BMT section 3.3.
     """
@@ -206,7 +206,7 @@ class Proposer(nn.Module):
     def forward(
         self, audio: Tensor, video: Tensor, audio_mask: Tensor, video_mask: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """What the heads say of padded videos, `[B, A, 3, G]` each: sound heads, picture heads."""
+        """Outputs of the sound heads and of the picture heads on padded videos, `[B, A, 3, G]` each."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             heard, seen = self.encoder(audio, video, audio_mask, video_mask)
         return self.audio(heard), self.video(seen)
@@ -217,7 +217,7 @@ class Proposer(nn.Module):
         Args:
             batch: padded videos.
             most: M.
-            mask_padding: none from padded cells.
+            mask_padding: ignore padded cells.
 
         Returns:
             `[B, M, 3]`: centre and length in seconds, confidence.
@@ -229,7 +229,7 @@ class Proposer(nn.Module):
                 decoded = stream.decode(head.float())
                 if mask_padding:
                     decoded[..., 2] *= batch[name].repeat(1, len(stream.sizes))
-                # Nothing below a head's own best ones can be among those of all.
+                # The best of all heads are among the best of each head.
                 parts.append(_best(decoded, most))
         return _best(torch.cat(parts, dim=1), most)
 
@@ -274,7 +274,7 @@ def select(pool: Floats, duration_s: float, config: ProposalConfig) -> tuple[Flo
         config: number, NMS, shortest.
 
     Returns:
-        `[N, 2]` start and end in seconds, and `[N]` confidences, best first; fewer than `most` where some of the best
+        `[N, 2]` start and end in seconds, and `[N]` confidences, best first; fewer than `most` if some of the best
         lie outside the video (released code).
 
     Paper: BMT section 4.
@@ -292,7 +292,7 @@ def select(pool: Floats, duration_s: float, config: ProposalConfig) -> tuple[Flo
 
 
 def nms(start: Floats, end: Floats, threshold: float) -> list[int]:
-    """Rows kept, in order: each overlaps every kept one before it by less than `threshold`."""
+    """Rows kept, in order: the tIoU of each with all kept rows before it is below `threshold`."""
     kept: list[int] = []
     for row in range(len(start)):
         inter = np.maximum(np.minimum(end[kept], end[row]) - np.maximum(start[kept], start[row]), 0.0)

@@ -19,17 +19,17 @@ def score(
     """Means over tIoU 0.3, 0.5, 0.7 and 0.9, as fractions.
 
     Args:
-        learned: captions of proposals; scored against all reference files at once.
-        annotated: captions of the segments of each reference file; scored against that file, then averaged.
+        learned: captions of proposals, scored against all reference files together.
+        annotated: captions of the segments of each reference file, scored against that file and averaged.
         references: ActivityNet Captions files.
         available: list of the videos to score; None: all.
 
     Returns:
-        The metrics by name (`BLEU` by its order); those of annotated segments begin with `annotated_`; everything
-        else under `learned` and `annotated`.
+        The metrics by name (`BLEU` by its order); those of annotated segments start with `annotated_`; full results
+        under `learned` and `annotated`.
 
     Raises:
-        TspError: naming file and entry of the first fault; no Java.
+        TspError: an invalid file (with its first invalid entry); Java is missing.
 
     Paper: BMT section 4; table of dense captioning.
     """

@@ -1,4 +1,4 @@
-"""Sentences: reading, cleaning, tokens, vocabulary, word vectors. `V` words."""
+"""Sentences: reading, cleaning, tokenising, vocabulary, word vectors. `V` words."""
 
 import functools
 import logging
@@ -27,12 +27,12 @@ WORDS = re.compile(r"\d+(?:[.,]\d+)*|\w+(?=n't\b)|n't\b|'\w+|\w+|[^\w\s]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """A described stretch of a video.
+    """A segment of a video with its description.
 
     Args:
         video: key of the video, as in the references.
-        start_s, end_s: seconds; the end may lie before the start or after the video's end, as annotated.
-        duration_s: of the video, by the same file.
+        start_s, end_s: seconds as annotated; the end may be before the start or after the end of the video.
+        duration_s: of the video, from the same file.
         sentence: as annotated; `caption` is the cleaned one.
     """
 
@@ -44,7 +44,7 @@ class Event:
 
     @property
     def caption(self) -> str:
-        """What the network learns."""
+        """The cleaned sentence, on which the network is trained."""
         return clean(self.sentence)
 
 
@@ -56,7 +56,7 @@ def read_events(path: str | Path, available: Collection[str] | None = None) -> l
         available: videos to keep; None: all.
 
     Raises:
-        TspError: naming file and video of the first fault.
+        TspError: an invalid file, with the first invalid video.
     """
     entries = read_json(path)
     events = []
@@ -71,26 +71,26 @@ def read_events(path: str | Path, available: Collection[str] | None = None) -> l
             for e in captioned
         ]
     if not events:
-        raise TspError(f"{path}: no segment of an available video; are the names spelt alike?")
+        raise TspError(f"{path}: no segment of an available video; do the names match?")
     return events
 
 
 def read_available(path: str | Path | None) -> set[str] | None:
-    """Names of videos, one a line (gzip accepted); None for None."""
+    """Names of videos, one per line (gzip accepted); None for None."""
     return None if path is None else set(read_text(path).split("\n")) - {""}
 
 
 def write_references(path: str | Path, videos: Iterable[Video]) -> None:
     """Write annotations whose videos carry `captions` as ActivityNet Captions.
 
-    Videos are named by the stems of their files, as features are. Those without captions are left out.
+    Names are the stems of the video files, as in feature files. Videos without captions are skipped.
 
     Args:
         path: to write.
         videos: with `captions` `[{"segment": [start, end], "sentence": ...}]`, in seconds.
 
     Raises:
-        TspError: a video with captions has no duration, or its captions are built otherwise.
+        TspError: a video with captions has no duration, or its captions have another structure.
     """
     document: dict[str, Any] = {}
     left_out = 0
@@ -102,27 +102,27 @@ def write_references(path: str | Path, videos: Iterable[Video]) -> None:
         if not video.duration_s:
             raise TspError(f"{video.name!r}: captions, but no duration")
         try:
-            told = [(caption["segment"], caption["sentence"]) for caption in captions]
+            pairs = [(caption["segment"], caption["sentence"]) for caption in captions]
         except (TypeError, KeyError) as error:
             raise TspError(f"{video.name!r}: captions: expected objects with 'segment' and 'sentence'") from error
-        times, texts = zip(*told, strict=True)
+        times, texts = zip(*pairs, strict=True)
         document[video.key] = {"duration": video.duration_s, "timestamps": times, "sentences": texts}
     log.info("%d videos with captions, %d without", len(document), left_out)
     write_json(path, document)
 
 
 def clean(sentence: str) -> str:
-    """A sentence as the network learns it: plain apostrophes, no full stops but in numbers, single spaces."""
+    """Clean a sentence: plain apostrophes, full stops only within numbers, single spaces."""
     sentence = sentence.replace("\u2019", "'")
     sentence = re.sub(r"\.(?!\d)", "", sentence)
     return re.sub(r"\s{2,}", " ", sentence.replace("\n", " ")).strip()
 
 
 def tokeniser(name: str) -> Callable[[str], list[str]]:
-    """The function that cuts a cleaned sentence into lower-case tokens.
+    """A function that splits a cleaned sentence into lower-case tokens.
 
     Args:
-        name: `spacy`, the rules of spaCy's blank English pipeline; or `simple`, much the same without any package.
+        name: `spacy`, the rules of spaCy's blank English pipeline; or `simple`, similar rules without a package.
 
     Raises:
         TspError: spaCy is not installed.
@@ -138,7 +138,7 @@ def _spacy() -> Any:
     try:
         import spacy
     except ImportError as error:
-        raise TspError("tokeniser 'spacy': the package is missing; pip install spacy, or take 'simple'") from error
+        raise TspError("tokeniser 'spacy': the package is missing; pip install spacy, or use 'simple'") from error
     return spacy.blank("en").tokenizer
 
 
@@ -151,7 +151,7 @@ class Vocabulary:
 
     def __init__(self, words: Sequence[str]) -> None:
         if tuple(words[:4]) != SPECIALS:
-            raise TspError(f"vocabulary: begins with {list(words[:4])}, expected {list(SPECIALS)}")
+            raise TspError(f"vocabulary: starts with {list(words[:4])}, expected {list(SPECIALS)}")
         self.words = tuple(words)
         self._numbers = {word: number for number, word in enumerate(words)}
 
@@ -169,7 +169,7 @@ class Vocabulary:
         return [START, *(self._numbers.get(token, UNKNOWN) for token in tokens), END]
 
     def sentence(self, numbers: Iterable[int]) -> str:
-        """The sentence of generated numbers: cut at the first end, first letter upper case, all others lower case."""
+        """The sentence of generated numbers: up to the first end token, capitalised."""
         words = []
         for number in numbers:
             if number == END:
@@ -179,17 +179,17 @@ class Vocabulary:
 
 
 def read_vectors(path: str | Path, words: Sequence[str]) -> NDArray[np.float32]:
-    """Vectors of `words` from GloVe's text format: a word and its numbers a line, in UTF-8; also zipped.
+    """Vectors of `words` from GloVe's text format: one word and its numbers per line, in UTF-8; also zipped.
 
     Args:
-        path: `.txt`, or `.zip` that holds one file.
-        words: looked up without white space around them.
+        path: `.txt`, or `.zip` with one file.
+        words: looked up without surrounding white space.
 
     Returns:
-        `[V, width]`; zeros for words that the file lacks.
+        `[V, width]`; zeros for words that are not in the file.
 
     Raises:
-        TspError: not such a file.
+        TspError: the file has another format.
     """
     rows: dict[str, list[int]] = {}
     for number, word in enumerate(words):
@@ -201,7 +201,7 @@ def read_vectors(path: str | Path, words: Sequence[str]) -> NDArray[np.float32]:
             if not width:
                 width = len(line.split(b" ")) - 1
                 table = np.zeros((len(words), width), np.float32)
-            # From the right: some words of GloVe hold spaces.
+            # From the right: some words of GloVe contain spaces.
             parts = line.rstrip(b"\n").rsplit(b" ", width)
             word = parts[0].decode("utf-8", "replace")
             if word not in rows:
@@ -212,7 +212,7 @@ def read_vectors(path: str | Path, words: Sequence[str]) -> NDArray[np.float32]:
                 raise TspError(f"{path}: line {line_number}: expected a word and {width} numbers ({error})") from error
             found.add(word)
     if not width:
-        raise TspError(f"{path}: empty; expected a word and its numbers a line")
+        raise TspError(f"{path}: empty; expected a word and its numbers per line")
     log.info("%s: %d of %d words have vectors of width %d", path, len(found), len(rows), width)
     return table
 
@@ -227,7 +227,7 @@ def _lines(path: Path) -> Iterator[IO[bytes]]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if len(names) != 1:
-                raise TspError(f"{path}: holds {len(names)} files, expected one; unpack it and state the right one")
+                raise TspError(f"{path}: contains {len(names)} files, expected one; unpack it and use the right file")
             with archive.open(names[0]) as member:
                 yield member
     except (OSError, zipfile.BadZipFile) as error:

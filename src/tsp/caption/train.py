@@ -1,4 +1,4 @@
-"""Training of BMT: the captioner on annotated segments, then the proposal generator on its encoder."""
+"""Training of BMT: first the captioner on annotated segments, then the proposal generator on its encoder."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,24 +9,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from tsp.caption.captioner import Captioner, smoothed_loss
 from tsp.caption.config import CaptionerConfig, Config, ProposalConfig
-from tsp.caption.data import Segments, Sources, Streams, Whole, read_streams, usable
+from tsp.caption.data import CaptionInputs, Segments, Streams, Whole, read_streams, usable
 from tsp.caption.infer import caption_batch, propose_batch, segment_scores
-from tsp.caption.model import load_captioner, save_captioner, save_proposer
+from tsp.caption.model import captioner_facts, load_captioner, proposer_facts
 from tsp.caption.proposals import Proposer, anchors, build_proposer, head_loss, targets
 from tsp.caption.text import Event, Vocabulary, read_available, read_events, read_vectors, tokeniser
 from tsp.errors import TspError
 from tsp.evaluation.captions import evaluate
 from tsp.evaluation.meteor import Meteor
 from tsp.io.captions import CaptionedEvent, Captions
-from tsp.io.files import atomic, sha256
-from tsp.training import checkpoint
+from tsp.io.files import sha256
 from tsp.training.checkpoint import config_hash
 from tsp.training.config import TrainerConfig
-from tsp.training.fit import FitResult, LossTerm, Task, fit
+from tsp.training.fit import FitResult, LossTerm, fit
+from tsp.training.save import save_trained
 from tsp.training.seeds import seed_everything
 
 log = logging.getLogger(__name__)
@@ -34,18 +33,18 @@ SELECTION_TIOU = 0.5
 
 
 class CaptionTask:
-    """The trainer's view of the captioner.
+    """The captioner as a task of the trainer.
 
     Its metric is METEOR at tIoU 0.5, a mean over the reference files, or the next-word loss.
 
     Args:
         model: to train.
-        config: loss, metric.
-        vocabulary: its words.
+        config: smoothing, rate, metric.
+        vocabulary: words of the model.
         valid: validation segments, each with the number of its reference file.
-        fingerprint: of options and inputs.
+        fingerprint: of options and inputs; see `fit`.
 
-    Differs: METEOR is measured after the first epoch too; the released code begins with the second.
+    Differs: METEOR is also measured after the first epoch; the released code starts with the second.
     """
 
     def __init__(
@@ -67,14 +66,14 @@ class CaptionTask:
         return [{"params": trained, "lr": self.config.lr, "name": "all"}]
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, LossTerm]:
-        """Smoothed next-word loss, a mean over words."""
+        """Smoothed next-word loss, averaged over words."""
         words = batch["words"]
         streams = (batch["audio"], batch["video"], batch["audio_mask"], batch["video_mask"])
         log_p = self.model(*streams, words[:, :-1])
         return {"loss": LossTerm(*smoothed_loss(log_p, words[:, 1:], self.config.smoothing))}
 
     def validate(self, batches: Iterable[dict[str, Tensor]]) -> dict[str, float | LossTerm]:
-        """Next-word loss and, if it picks the epoch, METEOR of the captions of annotated segments."""
+        """Next-word loss and, if METEOR picks the epoch, METEOR of captions of annotated segments."""
         total, count = 0.0, 0.0
         sentences: dict[int, str] = {}
         for batch in batches:
@@ -109,7 +108,7 @@ def _add(captions: Captions, event: Event, sentence: str) -> None:
 
 def train_captioner(
     config: Config,
-    sources: Sources,
+    inputs: CaptionInputs,
     *,
     vectors: str | Path | None,
     seed: int,
@@ -121,28 +120,27 @@ def train_captioner(
 
     Args:
         config: options.
-        sources: features and captions.
-        vectors: file of word vectors, where `config.captioner.vectors` asks for one.
+        inputs: features and captions.
+        vectors: file of word vectors, if and only if `config.captioner.vectors` is set.
         seed: of initial weights, order, dropout.
-        weights: `.safetensors` to write, with a JSON of vocabulary and facts, and `<stem>.jsonl`, the log.
-        work: folder for the state of an interrupted training.
-        device: None: a GPU if there is one.
+        weights: `.safetensors` to write, `<stem>.json` with vocabulary and provenance, and `<stem>.jsonl`, the log.
+        work: folder for checkpoints.
+        device: `cpu`, `cuda`; None: a GPU if available.
 
     Raises:
-        TspError: naming file and video of a fault.
+        TspError: invalid inputs or options, with file and video.
 
     Paper: BMT section 4.
     """
     options = config.captioner
     if (vectors is None) != (options.vectors is None):
-        raise TspError("captioner: the option `vectors` and a file of word vectors belong together")
-    valid_files = range(len(sources.valid.references))
-    events = {"train": [(e, 0) for e in _training_events(sources)]}
-    events["valid"] = [(e, n) for n in valid_files for e in sources.valid.events(n)]
-    streams = {name: _streams(config, sources, name, [e for e, _ in found]) for name, found in events.items()}
-    cut_up = tokeniser(options.tokeniser)
-    # The vocabulary is that of all training captions, also of those whose features are missing.
-    vocabulary = Vocabulary.of(cut_up(e.caption) for e, _ in events["train"])
+        raise TspError("captioner: a file of word vectors is required if and only if the option `vectors` is set")
+    events = {"train": [(e, 0) for e in _training_events(inputs)]}
+    events["valid"] = [(e, n) for n in range(len(inputs.valid.references)) for e in inputs.valid.events(n)]
+    streams = {name: _streams(config, inputs, name, [e for e, _ in found]) for name, found in events.items()}
+    tokenise = tokeniser(options.tokeniser)
+    # The vocabulary covers all training captions, also those of videos without features.
+    vocabulary = Vocabulary.of(tokenise(e.caption) for e, _ in events["train"])
     log.info("%d segments, %d words", len(events["train"]), len(vocabulary))
     table = None if vectors is None else torch.from_numpy(read_vectors(vectors, vocabulary.words))
     seed_everything(seed)
@@ -150,30 +148,28 @@ def train_captioner(
     model = Captioner(*widths, len(vocabulary), options, table)
     kept = {name: [row for row in found if row[0].video in streams[name].video] for name, found in events.items()}
     train, valid = (
-        Segments([e for e, _ in rows], streams[name], [vocabulary.encode(cut_up(e.caption)) for e, _ in rows])
+        Segments([e for e, _ in rows], streams[name], [vocabulary.encode(tokenise(e.caption)) for e, _ in rows])
         for name, rows in kept.items()
     )
-    hashes = {**sources.hashes, "vectors": None if vectors is None else sha256(vectors)}
-    guard = _fingerprint({"captioner": options}, hashes)
-    task = CaptionTask(model, options, vocabulary, kept["valid"], guard)
-    result = _fit(task, (train, valid), replace(options.trainer, seed=seed), weights, work, device)
-    facts = {"seed": seed, "inputs_sha256": hashes, "best_epoch": result.best_epoch, "epochs": result.history}
-    save_captioner(weights, result.state, vocabulary, widths, config, facts)
-    checkpoint.clear(work)
+    hashes = {**inputs.hashes, "vectors": None if vectors is None else sha256(vectors)}
+    task = CaptionTask(model, options, vocabulary, kept["valid"], _fingerprint({"captioner": options}, hashes))
+    result = fit(task, train, valid, replace(options.trainer, seed=seed), work, device=device)
+    facts = {**_facts(seed, hashes, result), **captioner_facts(vocabulary, widths, config)}
+    save_trained(weights, result, facts, work, log=weights.with_suffix(".jsonl"))
 
 
 class ProposalTask:
-    """The trainer's view of the proposal generator; its metric is F1 of its proposals.
+    """The proposal generator as a task of the trainer; its metric is F1 of the proposals.
 
-    F1 is that of precision and recall, both means over videos and tIoU thresholds (bmt.md 4.8).
+    Precision and recall are means over videos and tIoU thresholds (bmt.md 4.8).
 
     Args:
         model: to train.
         config: loss, selection.
-        durations_s: of each validation video, in the data set's order.
-        names: their names.
-        references: annotated segments of every validation video, those without features included.
-        fingerprint: of options and inputs.
+        durations_s: of each validation video.
+        names: of the validation videos, in the order of the data set.
+        references: annotated segments of all validation videos, including those without features.
+        fingerprint: of options and inputs; see `fit`.
     """
 
     metric, higher_is_better = "F1", True
@@ -196,7 +192,7 @@ class ProposalTask:
         return [{"params": trained, "lr": self.config.lr, "name": "all"}]
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, LossTerm]:
-        """Four terms a stream, each summed over its heads."""
+        """Four terms per stream, each summed over its heads."""
         raw = self.model(batch["audio"], batch["video"], batch["audio_mask"], batch["video_mask"])
         terms = {}
         for name, stream, found in zip(("audio", "video"), (self.model.audio, self.model.video), raw, strict=True):
@@ -209,7 +205,7 @@ class ProposalTask:
         return terms
 
     def validate(self, batches: Iterable[dict[str, Tensor]]) -> dict[str, float | LossTerm]:
-        """Precision, recall and F1 of the proposals, at most `most` a video, against all reference files."""
+        """Precision, recall and F1 of the proposals, at most `most` per video, against all reference files."""
         found: Captions = {}
         for batch in batches:
             names = [self.names[row] for row in batch["index"].tolist()]
@@ -219,7 +215,7 @@ class ProposalTask:
 
 def train_proposals(
     config: Config,
-    sources: Sources,
+    inputs: CaptionInputs,
     *,
     captioner: Path,
     seed: int,
@@ -230,53 +226,67 @@ def train_proposals(
     """Train the proposal generator on whole videos.
 
     Args:
-        config: options; those of the captioner must be the ones that it was trained with.
-        sources: features and captions.
-        captioner: weights of `train_captioner`; with `encoder: own` only its widths are taken.
+        config: options; those of the captioner must be the ones of its training.
+        inputs: features and captions.
+        captioner: weights of `train_captioner`; with `encoder: own` only its widths are used.
         seed: of initial weights, order, dropout.
-        weights: `.safetensors` to write, with a JSON of facts, and `<stem>.jsonl`, the log.
-        work: folder for the state of an interrupted training.
-        device: None: a GPU if there is one.
+        weights: `.safetensors` to write, `<stem>.json` with provenance, and `<stem>.jsonl`, the log.
+        work: folder for checkpoints.
+        device: `cpu`, `cuda`; None: a GPU if available.
 
     Raises:
-        TspError: naming file and video of a fault.
+        TspError: invalid inputs or options, with file and video.
 
     Paper: BMT section 4.
     """
     options = config.proposals
-    everything, train = read_events(sources.captions), _training_events(sources)
-    valid = [sources.valid.events(n) for n in range(len(sources.valid.references))]
+    train = _training_events(inputs)
+    valid = [inputs.valid.events(n) for n in range(len(inputs.valid.references))]
     streams = {
-        "train": _streams(config, sources, "train", train),
-        "valid": _streams(config, sources, "valid", valid[0]),
+        "train": _streams(config, inputs, "train", train),
+        "valid": _streams(config, inputs, "valid", valid[0]),
     }
     trained = load_captioner(captioner, config)
-    # The anchors are those of all annotated segments, also of videos that are gone.
-    lengths = np.array([e.end_s - e.start_s for e in everything])
-    counts = (options.audio_anchors, options.video_anchors)
-    audio, video = (torch.from_numpy(anchors(lengths, n, options.anchor_seed)).float() for n in counts)
+    sizes = _anchors(read_events(inputs.captions), options)
     steps = (streams["train"].audio_step_s, streams["train"].video_step_s)
     seed_everything(seed)
-    model = build_proposer(trained.widths, (audio, video), steps, config.captioner, options)
+    model = build_proposer(trained.widths, sizes, steps, config.captioner, options)
     if options.encoder == "captioner":
         model.encoder.load_state_dict(trained.model.encoder.state_dict())
-    padding = {"audio_length": options.audio_length, "video_length": options.video_length}
-    data = [
-        Whole(usable(events, streams[name], options.silent), streams[name], **padding, full_batches=size, seed=seed)
-        for name, events, size in (("train", train, options.trainer.batch_size), ("valid", valid[0], None))
-    ]
-    hashes = {**sources.hashes, "captioner": sha256(captioner)}
+    train_data = _whole(train, streams["train"], options, full_batches=options.trainer.batch_size, seed=seed)
+    valid_data = _whole(valid[0], streams["valid"], options, full_batches=None, seed=seed)
+    hashes = {**inputs.hashes, "captioner": sha256(captioner)}
     guard = _fingerprint({"proposals": options, "captioner": config.captioner}, hashes)
     durations = {e.video: e.duration_s for e in valid[0]}
-    task = ProposalTask(model, options, durations, data[1].names, [_captions(events) for events in valid], guard)
-    result = _fit(task, (data[0], data[1]), replace(options.trainer, seed=seed), weights, work, device)
-    facts = {"seed": seed, "inputs_sha256": hashes, "best_epoch": result.best_epoch, "epochs": result.history}
-    save_proposer(weights, model, result.state, trained.widths, config, facts)
-    checkpoint.clear(work)
+    task = ProposalTask(model, options, durations, valid_data.names, [_captions(events) for events in valid], guard)
+    result = fit(task, train_data, valid_data, replace(options.trainer, seed=seed), work, device=device)
+    facts = {**_facts(seed, hashes, result), **proposer_facts(model, trained.widths, config)}
+    save_trained(weights, result, facts, work, log=weights.with_suffix(".jsonl"))
 
 
-def _training_events(sources: Sources) -> list[Event]:
-    return read_events(sources.captions, read_available(sources.valid.available))
+def _whole(
+    events: Sequence[Event], streams: Streams, options: ProposalConfig, *, full_batches: int | None, seed: int
+) -> Whole:
+    return Whole(
+        usable(events, streams, options.silent),
+        streams,
+        audio_length=options.audio_length,
+        video_length=options.video_length,
+        full_batches=full_batches,
+        seed=seed,
+    )
+
+
+def _anchors(events: Sequence[Event], options: ProposalConfig) -> tuple[Tensor, Tensor]:
+    """Anchors of sound and pictures, from all annotated segments, also of videos that are not available."""
+    lengths = np.array([e.end_s - e.start_s for e in events])
+    counts = (options.audio_anchors, options.video_anchors)
+    audio, video = (torch.from_numpy(anchors(lengths, n, options.anchor_seed)).float() for n in counts)
+    return audio, video
+
+
+def _training_events(inputs: CaptionInputs) -> list[Event]:
+    return read_events(inputs.captions, read_available(inputs.valid.available))
 
 
 def _captions(events: Sequence[Event]) -> Captions:
@@ -286,26 +296,16 @@ def _captions(events: Sequence[Event]) -> Captions:
     return found
 
 
-def _streams(config: Config, sources: Sources, name: str, events: Sequence[Event]) -> Streams:
-    files = sources if name == "train" else sources.valid
+def _streams(config: Config, inputs: CaptionInputs, name: str, events: Sequence[Event]) -> Streams:
+    files = inputs if name == "train" else inputs.valid
     return read_streams(files.video, files.audio, [event.video for event in events], missing=config.missing)
 
 
 def _fingerprint(options: Mapping[str, Any], hashes: Mapping[str, Any]) -> str:
-    """Guards a resumed training; the trainer adds its own options."""
+    """Digest of options and inputs for `fit`, which adds the options of the trainer."""
     own = {name: {k: v for k, v in asdict(part).items() if k != "trainer"} for name, part in options.items()}
     return config_hash(TrainerConfig(), own=own, inputs=hashes)
 
 
-def _fit(
-    task: Task,
-    data: tuple[Dataset[Any], Dataset[Any]],
-    trainer: TrainerConfig,
-    weights: Path,
-    work: Path,
-    device: str | None,
-) -> FitResult:
-    result = fit(task, *data, trainer, work, device=device)
-    with atomic(weights.with_suffix(".jsonl")) as temporary:
-        temporary.write_bytes((work / checkpoint.LOG).read_bytes())
-    return result
+def _facts(seed: int, hashes: Mapping[str, Any], result: FitResult) -> dict[str, Any]:
+    return {"seed": seed, "inputs_sha256": hashes, "best_epoch": result.best_epoch, "epochs": result.history}

@@ -1,6 +1,6 @@
-"""The bi-modal encoder and the parts that the decoder shares.
+"""The bi-modal encoder and the layers that it shares with the decoder.
 
-B batch, T time of a stream (of its own length in each), C its width, H heads. Masks are True where something is.
+B batch, T features of a stream (each has its own length), C its width, H heads. Masks are True at features.
 """
 
 import torch
@@ -30,7 +30,7 @@ class Positions(nn.Module):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        # On a device of its own, since a network may be built on the meta device.
+        # Explicitly on the CPU: the network may be built on the meta device.
         with torch.device("cpu"):
             self.register_buffer("code", position_code(POSITIONS, width), persistent=False)
         self.dropout = nn.Dropout(dropout)
@@ -38,7 +38,7 @@ class Positions(nn.Module):
     def forward(self, x: Tensor, first: int = 0) -> Tensor:
         """`[B, T, C]` at positions `first` ... to `[B, T, C]`."""
         if first + x.shape[1] > POSITIONS:
-            raise TspError(f"a sequence of {first + x.shape[1]} features; the position code ends at {POSITIONS}")
+            raise TspError(f"a sequence of {first + x.shape[1]} features; the position code has {POSITIONS}")
         coded: Tensor = self.dropout(x + self.code[first : first + x.shape[1]])
         return coded
 
@@ -77,14 +77,14 @@ class Attention(nn.Module):
 
 
 class Residual(nn.Module):
-    """Normalise, apply, drop out, add: `x + dropout(f(norm(x)))`. There is no norm behind the last layer."""
+    """Pre-norm residual connection: `x + dropout(f(norm(x)))`. There is no norm after the last layer."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)
 
     def add(self, x: Tensor, change: Tensor) -> Tensor:
-        """`x` and what was made of `norm(x)`."""
+        """`x` plus the dropped-out output of the layer on `norm(x)`."""
         added: Tensor = x + self.dropout(change)
         return added
 
@@ -123,7 +123,7 @@ class Attend(nn.Module):
         return self.residual.add(x, self.attention(normal, self.attention.keys_values(normal), mask))
 
     def to_other(self, x: Tensor, other: Tensor, mask: Tensor | None) -> Tensor:
-        """Cross attention: keys and values are those of `other` as it is."""
+        """Cross attention: keys and values of `other` without normalisation."""
         return self(x, self.attention.keys_values(other), mask)
 
 
@@ -150,7 +150,7 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Sound that knows the pictures, and pictures that know the sound.
+    """The bi-modal encoder: each stream attends to itself and to the other.
 
     Args:
         audio, video: widths of the features.
@@ -167,7 +167,7 @@ class Encoder(nn.Module):
         """Encode both streams.
 
         Args:
-            audio, video: features `[B, T, C]`, padded with any finite number.
+            audio, video: features `[B, T, C]`, padded with any finite value.
             audio_mask, video_mask: `[B, T]`, True at features; at least one each.
 
         Returns:
@@ -180,12 +180,12 @@ class Encoder(nn.Module):
 
 
 def spread(mask: Tensor) -> Tensor:
-    """`[B, T]` to `[B, 1, 1, T]`: every head and query sees the same keys."""
+    """`[B, T]` to `[B, 1, 1, T]`: the same keys for every head and query."""
     return mask[:, None, None, :]
 
 
 def initialise(module: nn.Module) -> None:
-    """Xavier-uniform matrices; vectors stay at PyTorch's defaults."""
+    """Xavier-uniform matrices; vectors keep PyTorch's defaults."""
     for parameter in module.parameters():
         if parameter.ndim > 1:
             nn.init.xavier_uniform_(parameter)

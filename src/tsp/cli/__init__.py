@@ -1,4 +1,4 @@
-"""The command line: `tsp COMMAND --help` tells the rest. Heavy imports wait until a command needs them."""
+"""The command line `tsp`. Heavy imports are deferred until a command needs them."""
 
 import argparse
 import logging
@@ -13,26 +13,26 @@ from tsp.errors import TspError
 from tsp.steps import quiet_libraries
 
 EPILOG = """
-The workflow itself is `snakemake --cores all` in the repository (see README.md); these commands do single
-steps by hand, on any files of the documented formats.
+Run the whole workflow with `snakemake --cores all` in the repository (see README.md). These commands run single
+steps on any files of the documented formats; `tsp COMMAND --help` lists their options.
 
-  tsp check                                   the whole configuration, every fault at once
-  tsp status                                  done, running, stale, missing, and what the rest would cost
+  tsp check                                   check the whole configuration, report all errors
+  tsp status                                  list done, running, stale and missing jobs and their cost
   tsp groundtruth --dataset thumos14 --annotations val_Annotation.csv --metadata valid_metadata.csv \\
       --subset valid --output segments.csv    the clip index of the paper from official annotations
   tsp predict my.mp4 --weights results/pretrain/mini_tsp/encoder.safetensors
                                               features and foreground probability of one video
   tsp export opentad --features F.h5 --output DIR
-                                              features in another project's layout
+                                              convert features to another project's layout
   tsp evaluate detection --ground-truth G.json --predictions P.json
                                               also: proposals, classification, captions, errors
   tsp sweep --raw raw.h5 --set nms_keep=100,200 ...
-                                              options of post-processing, tried without a network
+                                              tune post-processing without running a network
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse and run one command; a user's error is one line and exit status 1."""
+    """Parse and run one command; a `TspError` is printed in one line, with exit status 1."""
     args = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     quiet_libraries()
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TspError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has left
+    except BrokenPipeError:  # the reader of the pipe, such as `head`, has exited
         return 0
 
 
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    command = commands.add_parser("demo", help="run the embedded miniature: raw videos to a table, minutes on a CPU")
+    command = commands.add_parser("demo", help="run the embedded miniature, from raw videos to a table")
     command.add_argument("snakemake", nargs="*", help="further arguments for snakemake, after `--`")
     command.set_defaults(run=_demo)
 
@@ -82,7 +82,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _add_show(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    command = commands.add_parser("show", help="print the tables that are done, and where the report lies")
+    command = commands.add_parser("show", help="print the finished tables and the location of the report")
     command.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: results)")
     command.set_defaults(run=_show)
 
@@ -99,14 +99,16 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _add_check(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    command = commands.add_parser("check", help="check the configuration and run nothing")
+    command = commands.add_parser("check", help="check the configuration without running anything")
     command.add_argument("--configfile", type=Path, nargs="*", default=[], help="overlays, as for snakemake")
-    command.add_argument("--preset", choices=["demo", "paper"], help="check this preset")
+    command.add_argument("--preset", choices=["demo", "paper"], help="preset to check (default: the configured one)")
     command.set_defaults(run=_check)
 
 
 def _check(args: argparse.Namespace) -> int:
-    from tsp.config.load import ROOT, check_settings, read_folder, resolve_experiment
+    from tsp.config.check import check_settings
+    from tsp.config.load import ROOT, read_folder
+    from tsp.config.resolved import resolve_experiment
     from tsp.resolve import resolve
 
     values, files = read_folder(ROOT / "config", args.configfile, args.preset)
@@ -117,13 +119,13 @@ def _check(args: argparse.Namespace) -> int:
         resolve_experiment(name, values["experiments"][name])
     print(
         f"preset {settings.preset}: {len(settings.datasets)} data sets, {len(settings.runs)} runs,"
-        f" {len(settings.experiments)} experiments, {len(settings.tables)} tables: no fault"
+        f" {len(settings.experiments)} experiments, {len(settings.tables)} tables: no errors"
     )
     return 0
 
 
 def _add_status(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    command = commands.add_parser("status", help="what is done, running, stale, missing, and what the rest would cost")
+    command = commands.add_parser("status", help="list done, running, stale and missing jobs and their estimated cost")
     command.add_argument("snakemake", nargs="*", help="targets and further arguments for snakemake, after `--`")
     command.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: results)")
     command.set_defaults(run=_status)
@@ -135,19 +137,20 @@ def _status(args: argparse.Namespace) -> int:
 
     print(table(stages(planned(ROOT / "Snakefile", args.snakemake), args.results.parent / "logs")))
     if runs := outdated_encoders(args.results):
-        print(f"trained by older code (rerun with track_code: all, or delete the weights): {', '.join(runs)}")
+        print(f"trained by older code (to retrain set track_code: all, or delete the weights): {', '.join(runs)}")
     return 0
 
 
 def _add_schema(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    command = commands.add_parser("schema", help="write config/schema.json and docs/differences.md from the docstrings")
-    command.add_argument("--output", type=Path, help="default: config/schema.json of the repository")
+    command = commands.add_parser("schema", help="generate config/schema.json and docs/differences.md from docstrings")
+    command.add_argument("--output", type=Path, help="schema file (default: config/schema.json of the repository)")
     command.set_defaults(run=_schema)
 
 
 def _schema(args: argparse.Namespace) -> int:
+    from tsp.config.check import schema
     from tsp.config.differences import page
-    from tsp.config.load import ROOT, schema
+    from tsp.config.load import ROOT
     from tsp.io.files import atomic, write_json
 
     write_json(args.output or ROOT / "config" / "schema.json", schema())
@@ -159,7 +162,7 @@ def _schema(args: argparse.Namespace) -> int:
 
 def _add_groundtruth(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     command = commands.add_parser(
-        "groundtruth", help="Action and No action rows (the clip index) from official annotations"
+        "groundtruth", help="write Action and No action segments (the clip index) from official annotations"
     )
     command.add_argument("--dataset", choices=["activitynet", "thumos14"], required=True)
     command.add_argument(
@@ -168,7 +171,7 @@ def _add_groundtruth(commands: argparse._SubParsersAction) -> None:  # type: ign
     command.add_argument("--metadata", type=Path, required=True, help="metadata CSV, .gz accepted")
     command.add_argument("--subset", help="train, valid, test or the official name; default: all in the metadata")
     command.add_argument("--rule", choices=["released", "clean"], default="released", help="background rule")
-    command.add_argument("--min-clips", type=int, help="shortest gap in clips (5 for ActivityNet, 1 for THUMOS14)")
+    command.add_argument("--min-clips", type=int, help="minimum gap in clips (ActivityNet: 5, THUMOS14: 1)")
     command.add_argument("--output", type=Path, required=True, help="CSV to write")
     command.set_defaults(run=_groundtruth)
 
@@ -181,23 +184,23 @@ def _groundtruth(args: argparse.Namespace) -> int:
     videos = read_source(resolve(f"tsp.datasets.{args.dataset}:read"), args.annotations)
     clips = args.min_clips or {"activitynet": 5, "thumos14": 1}[args.dataset]
     background = BackgroundConfig(rule=args.rule, min_clips=clips)
-    # THUMOS14 learns from its validation and is measured on its test subset: our names mean those.
-    subset = args.subset
-    write_ground_truth(videos, args.metadata, args.output, subset, background)
+    write_ground_truth(videos, args.metadata, args.output, args.subset, background)
     return 0
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     command = commands.add_parser(
-        "predict", help="features, foreground probability over time and best actions of one video"
+        "predict", help="compute features, foreground probability over time and top actions of one video"
     )
     command.add_argument("video", type=Path, help="any video file")
     command.add_argument("--weights", type=Path, required=True, help="encoder.safetensors of a run, or a released .pth")
     command.add_argument("--output", type=Path, default=Path("prediction"), help="folder (default: prediction)")
-    command.add_argument("--encoder", help="r2plus1d_34, r2plus1d_18, r3d_18: for weights without .json beside them")
-    command.add_argument("--gvf-weights", type=Path, help="weights that give the region head its global video feature")
+    command.add_argument(
+        "--encoder", help="r2plus1d_34, r2plus1d_18 or r3d_18; for weights without a .json beside them"
+    )
+    command.add_argument("--gvf-weights", type=Path, help="encoder weights for the global video feature")
     command.add_argument("--stride", type=int, default=16, help="frames at 15 fps between clips (default: 16)")
-    command.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    command.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if available)")
     command.set_defaults(run=_predict)
 
 
@@ -211,15 +214,15 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _add_export(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
-    command = commands.add_parser("export", help="a feature file in the layout of another project")
+    command = commands.add_parser("export", help="convert a feature file to the layout of another project")
     command.add_argument("layout", choices=["opentad", "actionformer", "bmn", "gtad", "bmt", "pkl"])
-    command.add_argument("--features", type=Path, required=True, help="feature file, ours or a released one")
-    command.add_argument("--output", type=Path, required=True, help="folder")
-    command.add_argument("--annotations", type=Path, help="canonical annotations, for layouts that bring their own")
-    command.add_argument("--length", type=int, default=100, help="steps of bmn and gtad (default: 100)")
-    command.add_argument("--stride", type=int, help="for files that do not state it, with --fps and --clip-length")
-    command.add_argument("--fps", type=float, help="rate of the frames that the encoder saw (paper: 15)")
-    command.add_argument("--clip-length", type=int, help="frames of a clip (paper: 16)")
+    command.add_argument("--features", type=Path, required=True, help="feature file of this library or a released one")
+    command.add_argument("--output", type=Path, required=True, help="output folder")
+    command.add_argument("--annotations", type=Path, help="canonical annotations, for layouts that include annotations")
+    command.add_argument("--length", type=int, default=100, help="snippets per video for bmn and gtad (default: 100)")
+    command.add_argument("--stride", type=int, help="for files without it, together with --fps and --clip-length")
+    command.add_argument("--fps", type=float, help="frame rate of the encoder's clips (paper: 15)")
+    command.add_argument("--clip-length", type=int, help="frames per clip (paper: 16)")
     command.set_defaults(run=_export)
 
 
@@ -228,7 +231,7 @@ def _export(args: argparse.Namespace) -> int:
 
     stated = (args.stride, args.fps, args.clip_length)
     if None in stated and any(value is not None for value in stated):
-        raise TspError("export: --stride, --fps and --clip-length go together")
+        raise TspError("export: --stride, --fps and --clip-length must be given together")
     timing = None if None in stated else Timing(stride=args.stride, fps=args.fps, clip_length=args.clip_length)
     export(args.layout, args.features, args.output, annotations=args.annotations, timing=timing, length=args.length)
     return 0

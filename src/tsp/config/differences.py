@@ -1,4 +1,4 @@
-"""The page of all differences from the paper and its released code, collected from the docstrings that state them."""
+"""Collects all documented differences from the paper and its released code into one page."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The four configuration files as plain dataclasses; `tsp.config` reads and checks them."""
+"""The four configuration files as plain dataclasses; `tsp.config.load` reads and `tsp.config.check` checks them."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal

@@ -21,7 +21,7 @@ class PretrainTrainer(TrainerConfig):
     warmup_epochs: float = 2.0
     """Length of the linear warm-up, in epochs (released code)."""
     milestones: tuple[int, ...] = (4, 6)
-    """Epochs, counted from 0, from whose first iteration on the rate is multiplied by `gamma` (released code)."""
+    """Epochs, counted from 0, at whose start the rate is multiplied by `gamma` (released code)."""
     checkpoint_every: int | None = 500
     """Optimiser steps between checkpoints inside an epoch; null: after each epoch only."""
 
@@ -38,7 +38,7 @@ class ReleasedFile:
     """First hex digits (8 or more) of its SHA-256; released names end in them; of a folder: see docs/formats."""
 
     def __post_init__(self) -> None:
-        """Refuse a file from nowhere."""
+        """Require exactly one source."""
         if (self.url is None) == (self.path is None):
             raise ValueError("state either url or path")
         if self.sha256 is not None and len(self.sha256) < 8:
@@ -54,17 +54,17 @@ class RunConfig:
     """
 
     dataset: str | None = None
-    """Data set whose training subset is learnt from and whose validation subset picks the epoch."""
+    """Data set to train on; its validation subset picks the epoch."""
     encoder: str
     """Entry of `encoders:`."""
     start: str | None = None
-    """Run whose encoder weights are started from; null: random weights from the seed."""
+    """Run whose encoder weights are the initial ones; null: random weights from the seed."""
     weights: ReleasedFile | None = None
     """Released weights to convert instead of training."""
     features: dict[str, ReleasedFile] = field(default_factory=dict)
-    """Released features by `stride<n>/<dataset>-<subset>`: every experiment starts from them without a video."""
+    """Released features by `stride<n>/<dataset>-<subset>`: experiments use them, no video is needed."""
     classes: str | None = None
-    """Data set whose labels the action head of released weights names; null: that head is of no use."""
+    """Data set whose labels the action head of released weights predicts; null: that head is not used."""
     heads: tuple[Head, ...] = ("action", "region")
     """Classifiers: action class (foreground clips only), temporal region (all clips). TSP: both; TAC: action."""
     loss_weights: dict[Head, float] = field(default_factory=lambda: {"action": 1.0, "region": 1.0})
@@ -86,7 +86,7 @@ class RunConfig:
     short_clips: Literal["repeat", "error"] = "repeat"
     """Clips that reach past the last frame: the last frame is repeated, or an error as in the released code."""
     max_missing: float = 0.0
-    """Share of the videos with segments that may be absent: their segments are left out, with a warning."""
+    """Share of the videos with segments that may be missing: their segments are skipped with a warning."""
     released_timestamps: bool = False
     """Shift a clip by one frame where rounding of time stamps did so in the released code."""
     flip: float = 0.5
@@ -98,16 +98,16 @@ class RunConfig:
     cache: Literal["none", "memory"] = "none"
     """Keep decoded videos in memory as bytes: only for small sets of small videos."""
     cache_gb: float = 2.0
-    """Largest size of that memory in GB; beyond it nothing is kept."""
+    """Limit of that cache in GB; larger sets are not cached."""
     open_videos: int = 8
     """Video files that each loader process keeps open."""
     track_code: Literal["cheap", "all", "none"] = "cheap"
-    """Edits of the library: only reported, rerun the training, or ignored."""
+    """What an edit of the library does: `cheap` reports it, `all` reruns the training, `none` ignores it."""
     trainer: PretrainTrainer = field(default_factory=PretrainTrainer)
     """Epochs, batch, optimiser and schedule."""
 
     def __post_init__(self) -> None:
-        """Refuse combinations without meaning."""
+        """Refuse contradictory options."""
         if not self.heads or len(set(self.heads)) != len(self.heads):
             raise ValueError(f"heads: {list(self.heads)}; expected action, region, or both")
         if self.dataset and self.weights:
@@ -120,3 +120,8 @@ class RunConfig:
             raise ValueError(f"open_videos is {self.open_videos}, expected at least 1")
         if self.clips_per_segment < 1 or not 0 <= self.flip <= 1 or not 0 <= self.max_missing < 1:
             raise ValueError("clips_per_segment must be at least 1, flip a probability, max_missing a share below 1")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the run trains its encoder, rather than converting released weights or keeping the initial ones."""
+        return self.dataset is not None and self.weights is None

@@ -1,4 +1,4 @@
-"""Clips of annotated segments: which, when, and with which labels (tsp.md 2.4, 3)."""
+"""Clips of annotated segments: selection, times and labels (tsp.md 2.4, 3)."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from tsp.video.decode import ReaderPool, VideoReader
 from tsp.video.transforms import eval_transform, train_transform
 
 log = logging.getLogger(__name__)
-# Label ids of the released files; the paper writes them the other way round, which changes nothing.
+# Label ids of the released files. The paper numbers them the other way round, to no effect.
 REGIONS = [ACTION, NO_ACTION]
 COLUMNS = ["filename", "fps", "t-start", "t-end", "video-duration", "video-frames"]
 
@@ -31,12 +31,12 @@ COLUMNS = ["filename", "fps", "t-start", "t-end", "video-duration", "video-frame
 def clean_segments(
     table: pd.DataFrame, encoder: EncoderConfig, short: Literal["drop", "center"] = "drop"
 ) -> pd.DataFrame:
-    """Cut segments to their video and deal with those shorter than a clip.
+    """Clip segments to their video and handle those shorter than a clip.
 
     Args:
         table: segments with `t-start`, `t-end`, `video-duration` in seconds.
         encoder: its `clip_length` and `fps` make the clip's length.
-        short: `drop` them (paper), or put in their place the clip around their middle, moved into the video.
+        short: `drop` them (paper), or replace each by the clip around its middle, shifted into the video.
 
     Returns:
         The rows kept, in order, indexed from 0.
@@ -44,7 +44,7 @@ def clean_segments(
     clip_s = clip_seconds(encoder.clip_length, encoder.fps)
     start = table["t-start"].clip(lower=0.0)
     end = table[["t-end", "video-duration"]].min(axis=1)
-    # In frames and in this order, as the released code compares: a segment of exactly one clip is kept.
+    # In frames and in this order of operations, as in the released code: a segment of exactly one clip is kept.
     too_short = (end - start) * encoder.fps < encoder.clip_length
     keep = ~too_short
     if short == "center":
@@ -59,10 +59,10 @@ def clean_segments(
 
 
 class ClipDataset(Dataset[dict[str, Any]]):
-    """K clips of every segment; item i is clip i div R of row i mod R, R rows being kept.
+    """K clips of every segment; with R rows, item i is clip i div R of row i mod R.
 
-    In training a clip starts uniformly at random inside its segment, is mirrored and cropped at random, all
-    drawn from (seed, epoch, item); in validation the K clips are evenly spread and cropped at the centre.
+    In training a clip starts uniformly at random inside its segment and is mirrored and cropped at random, all
+    drawn from (seed, epoch, item). In validation the K clips are evenly spaced and cropped at the centre.
 
     Args:
         segments: ground-truth CSV.
@@ -108,7 +108,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         self.cache = self._fill_cache(rows) if run.cache == "memory" else {}
 
     def _present(self, rows: pd.DataFrame, segments: str | Path) -> pd.DataFrame:
-        """The rows whose video is there, if few enough are missing."""
+        """The rows whose video exists, if few enough are missing."""
         names = list(dict.fromkeys(rows["filename"]))
         missing = [name for name in names if not (self.videos / name).is_file()]
         if not missing:
@@ -121,14 +121,14 @@ class ClipDataset(Dataset[dict[str, Any]]):
             raise TspError(
                 f"{text}; make the segments again, or raise max_missing ({self.run.max_missing:g}) of the run"
             )
-        log.warning("%s; their segments are left out", text)
+        log.warning("%s; their segments are skipped", text)
         return rows[~rows["filename"].isin(missing)].reset_index(drop=True)
 
     def __len__(self) -> int:
         return len(self.filenames) * self.run.clips_per_segment
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell which epoch's clips to draw."""
+        """Set the epoch whose clips are drawn."""
         self.epoch = epoch
 
     def start_s(self, index: int, share: float) -> float:

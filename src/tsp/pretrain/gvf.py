@@ -1,4 +1,4 @@
-"""Global video features (GVF): one vector per video, pooled over time from another encoder's clip features."""
+"""Global video features (GVF): one vector per video, the clip features of another encoder pooled over time."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -25,8 +25,8 @@ def compute_gvf(features: Iterable[str | Path], output: str | Path, pool: Litera
     """Pool every video of some feature files into one file that training and validation share.
 
     Args:
-        features: feature files (`[n, C]` per video) of all subsets; no video in two of them.
-        output: HDF5, one float32 `[C]` per video under its stem; facts at the root.
+        features: feature files (`[n, C]` per video) of all subsets; a video is in one of them only.
+        output: HDF5, one float32 `[C]` per video under its stem; provenance in the root attributes.
         pool: over time, element-wise: maximum (paper) or mean (its ablation).
 
     Raises:
@@ -71,15 +71,15 @@ def read_gvf(path: str | Path, filenames: Iterable[str]) -> dict[str, np.ndarray
         filenames: of the videos, with extension.
 
     Returns:
-        filename -> float32 `[C]`, C alike for all.
+        filename -> float32 `[C]`, the same C for all.
 
     Raises:
-        TspError: a video is missing, or an entry is no vector (`[T, C]` features are not pooled).
+        TspError: a video is missing, or an entry is not a vector (`[T, C]` features that were not pooled).
     """
     with FeatureFile(path) as file:
         found = {}
         for filename in filenames:
-            # Released files cut the name at its first dot, ours at the last.
+            # Released files cut the name at its first dot, this library at the last.
             keys = (feature_key(filename), filename.split(".", 1)[0])
             vector = file[next((k for k in keys if k in file), keys[0])]
             if vector.ndim != 1:

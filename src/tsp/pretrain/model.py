@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tsp.training.task import LossTerm
 
-# Label of a clip that a head has nothing to learn from.
+# Label of a clip that does not count for a head.
 MISSING = -1
 
 
@@ -22,7 +22,7 @@ class TspModel(nn.Module):
     Args:
         features: network with `feature_dim`.
         classes: number of classes of each head, by name: `{"action": K, "region": 2}` or one of them.
-        gvf_dim: length G of the global video feature, which the region head sees behind the clip's; 0: none.
+        gvf_dim: length G of the global video feature, concatenated to the clip's feature for the region head; 0: none.
 
     Paper: section 3.2, 3.3. Head weights start from N(0, 0.01^2), biases from 0.
     Differs: the released code gives a GVF to the region head only where there are two heads.
@@ -45,7 +45,7 @@ class TspModel(nn.Module):
 
         Args:
             clips: `[B, 3, L, H, W]` float, normalised.
-            gvf: `[B, G]` float, where the model was made with `gvf_dim`.
+            gvf: `[B, G]` float, required if `gvf_dim` is set.
 
         Returns:
             head name -> `[B, K]`.
@@ -89,7 +89,7 @@ def head_losses(
 
 
 def head_hits(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Correct top-1 answers among labelled clips, and the number of these.
+    """Number of correct top-1 predictions among labelled clips, and number of labelled clips.
 
     Args:
         scores: `[B, K]`.
@@ -100,5 +100,5 @@ def head_hits(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def average_accuracy(accuracies: Sequence[float]) -> float:
-    """Plain mean of the heads' accuracies, which picks the epoch."""
+    """Mean of the heads' accuracies; it picks the epoch."""
     return sum(accuracies) / len(accuracies)

@@ -1,4 +1,4 @@
-"""Run a pretraining: train an encoder with TSP or TAC heads, or convert released weights."""
+"""Pretraining: trains an encoder with TSP or TAC heads, or converts released weights."""
 
 import json
 import logging
@@ -23,24 +23,25 @@ from tsp.encoders.weights import (
 )
 from tsp.errors import TspError
 from tsp.io.files import atomic, sha256
-from tsp.pretrain.config import REFERENCE_BATCH, RunConfig
+from tsp.pretrain.config import REFERENCE_BATCH, ReleasedFile, RunConfig
 from tsp.pretrain.data import REGIONS, ClipDataset
 from tsp.pretrain.gvf import read_gvf
 from tsp.pretrain.model import TspModel, average_accuracy, head_hits, head_losses
 from tsp.training import checkpoint, distributed
 from tsp.training.fit import FitResult, LossTerm, fit
+from tsp.training.save import save_trained
 from tsp.training.seeds import seed_everything
 
 log = logging.getLogger(__name__)
 
 
 class TspTask:
-    """The trainer's view of TSP and TAC.
+    """TSP or TAC as a task of the trainer.
 
     Args:
         model: a `TspModel`.
         run: learning rates and loss weights.
-        fingerprint: text that changes with any input of the run.
+        fingerprint: text that identifies configuration and inputs; a checkpoint of another one is refused.
     """
 
     metric = "avg_accuracy"
@@ -50,9 +51,9 @@ class TspTask:
         self.model, self.run, self.fingerprint = model, run, fingerprint
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Stem, backbone and heads, each at its rate.
+        """Stem, backbone and heads with their learning rates.
 
-        A group at rate 0 takes no gradients, which changes no number and saves its backward pass.
+        Parameters at rate 0 need no gradients: the results are the same and the backward pass is shorter.
         """
         encoder = self.model.features
         stem = [p for name, p in encoder.named_parameters() if name.startswith("stem.")]
@@ -100,8 +101,8 @@ class TspTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """Files that a run learns from; only those that its configuration asks for, the others None or empty.
+class PretrainInputs:
+    """Input files of a run. Those that its configuration does not use are None or empty.
 
     Args:
         train_segments, valid_segments: ground-truth CSVs.
@@ -125,67 +126,43 @@ class Inputs:
 def pretrain(
     run: RunConfig,
     encoder: EncoderConfig,
-    inputs: Inputs,
+    inputs: PretrainInputs,
     *,
     output: str | Path,
     work_dir: str | Path,
     workers: int = 0,
     device: str | None = None,
-    devices: int = 1,
-    launcher: str | None = None,
     code: str = "",
 ) -> None:
-    """Make the encoder of a run.
+    """Make the encoder of a run, in this process or as one process of `distributed.launch`.
 
     Args:
         run: what to train, or which released weights to convert; neither gives random weights from the seed.
         encoder: the network and its clips.
-        inputs: the files that such a run needs.
+        inputs: the files that the run needs.
         output: `encoder.safetensors`: the whole model, names `features.*` and `fc*`; beside it
             `encoder.json` (configuration, inputs, metrics of every epoch, best epoch) and `log.jsonl`.
-        work_dir: folder for the state that an interrupted training goes on from.
+        work_dir: folder for the checkpoints from which an interrupted training resumes.
         workers: loader processes of each device.
-        device: `cpu`, `cuda`, `cuda:1`; None: a GPU if there is one.
-        devices: processes, one per GPU.
-        launcher: command of the cluster that starts them on several machines, such as `srun`; None: on this one.
-        code: version of the training code, kept in `encoder.json` so that it can be told from newer code.
+        device: `cpu`, `cuda`, `cuda:1`; None: a GPU if available.
+        code: version of the training code, stored in `encoder.json` to detect weights of older code.
 
     Raises:
         TspError: a file is missing or wrong, training diverges, the disk is full.
     """
     output, work_dir = Path(output), Path(work_dir)
-    if run.weights:
-        _convert(run, encoder, inputs, output)
-    elif run.dataset is None:
-        _untrained(run, encoder, inputs, output)
-    else:
-        args = (run, encoder, inputs, output, work_dir, workers, device, code)
-        distributed.launch(_train, devices, args, launcher)
-
-
-def _train(
-    run: RunConfig,
-    encoder: EncoderConfig,
-    files: Inputs,
-    output: Path,
-    work_dir: Path,
-    *hardware: Any,
-) -> None:
-    workers, device, code = hardware
-    needed = ["train_segments", "valid_segments", "train_videos", "valid_videos", "labels"]
-    needed += ["gvf"] * bool(run.gvf) + ["start"] * bool(run.start)
-    for name in needed:
-        if not getattr(files, name):
-            raise TspError(f"pretraining on {run.dataset!r} needs {name}")
-    train, valid = (_clips(run, encoder, files, training=training) for training in (True, False))
+    if not run.is_trained:
+        if distributed.rank() == 0:
+            _without_training(run, encoder, inputs, output)
+        return
+    _check_inputs(run, inputs)
+    train, valid = (_clips(run, encoder, inputs, training=training) for training in (True, False))
     seed_everything(run.trainer.seed)
-    features = build_encoder(encoder.factory)
-    if run.start:
-        load_strict(features, encoder_state(load_state(str(files.start))), str(files.start))
+    features = _start(run, encoder, inputs)
     gvf_dim = len(next(iter(train.gvf.values()))) if train.gvf else 0
-    classes = {"action": len(files.labels), "region": len(REGIONS)}
+    classes = {"action": len(inputs.labels), "region": len(REGIONS)}
     model = TspModel(features, {head: classes[head] for head in run.heads}, gvf_dim)
-    facts = _facts(run, encoder, files)
+    facts = _facts(run, encoder, inputs)
     task = TspTask(model, run, _fingerprint(facts))
     log.info("%d training and %d validation clips per epoch", len(train), len(valid))
     result = fit(task, train, valid, run.trainer, work_dir, workers=workers, device=device)
@@ -193,84 +170,82 @@ def _train(
         _finish(result, {**facts, "code": code}, output, work_dir)
 
 
-def _clips(run: RunConfig, encoder: EncoderConfig, files: Inputs, *, training: bool) -> ClipDataset:
-    segments = files.train_segments if training else files.valid_segments
-    videos = files.train_videos if training else files.valid_videos
-    data = ClipDataset(str(segments), str(videos), run=run, encoder=encoder, labels=files.labels, training=training)
+def _check_inputs(run: RunConfig, inputs: PretrainInputs) -> None:
+    needed = ["train_segments", "valid_segments", "train_videos", "valid_videos", "labels"]
+    needed += ["gvf"] * bool(run.gvf) + ["start"] * bool(run.start)
+    for name in needed:
+        if not getattr(inputs, name):
+            raise TspError(f"pretraining on {run.dataset!r} needs {name}")
+
+
+def _start(run: RunConfig, encoder: EncoderConfig, inputs: PretrainInputs) -> nn.Module:
+    """The encoder before training: weights of the start run, or random ones from the global random state."""
+    features = build_encoder(encoder.factory)
+    if run.start:
+        load_strict(features, encoder_state(load_state(str(inputs.start))), str(inputs.start))
+    return features
+
+
+def _clips(run: RunConfig, encoder: EncoderConfig, inputs: PretrainInputs, *, training: bool) -> ClipDataset:
+    segments = inputs.train_segments if training else inputs.valid_segments
+    videos = inputs.train_videos if training else inputs.valid_videos
+    data = ClipDataset(str(segments), str(videos), run=run, encoder=encoder, labels=inputs.labels, training=training)
     if run.gvf:
-        data.gvf = read_gvf(str(files.gvf), dict.fromkeys(data.filenames))
+        data.gvf = read_gvf(str(inputs.gvf), dict.fromkeys(data.filenames))
     return data
 
 
 def _finish(result: FitResult, facts: dict[str, Any], output: Path, work_dir: Path) -> None:
-    # The log first and the state last: whenever the job is killed, a rerun completes what is missing.
-    _write_text(output.with_name(checkpoint.LOG), (work_dir / checkpoint.LOG).read_text())
-    save_encoder(
-        output,
-        result.state,
-        {
-            **facts,
-            "best_epoch": result.best_epoch,
-            "avg_accuracy": result.best_value,
-            "epochs": result.history,
-            "torch": torch.__version__,
-        },
-    )
-    checkpoint.clear(work_dir)
+    end = {"best_epoch": result.best_epoch, "avg_accuracy": result.best_value, "epochs": result.history}
+    save_trained(output, result, {**facts, **end, "torch": torch.__version__}, work_dir)
     log.info("best epoch %d: average accuracy %.2f %%", result.best_epoch, result.best_value)
 
 
-def _convert(run: RunConfig, encoder: EncoderConfig, files: Inputs, output: Path) -> None:
-    """Bring a released file into the layout of our own, its heads kept."""
-    assert run.weights is not None
-    path = files.weights or run.weights.path
-    if path is None:
-        raise TspError(f"weights {run.weights.url}: not downloaded yet; pass the file as weights")
-    expected = run.weights.sha256
-    state = load_state(path)
-    if expected and not (found := sha256(path)).startswith(expected.lower()):
-        raise TspError(f"{path}: SHA-256 starts with {found[:8]}, expected {expected}; fetch the file again")
-    features = build_encoder(encoder.factory)
-    load_strict(features, encoder_state(state), path)
-    heads = {name: tensor for name, tensor in state.items() if name.startswith(HEADS)}
-    facts = _facts(run, encoder, Inputs(weights=path))
-    _save_without_training(features, heads, {**facts, "converted": True}, output)
-
-
-def _untrained(run: RunConfig, encoder: EncoderConfig, files: Inputs, output: Path) -> None:
-    """An encoder as it starts: from the start run's weights, or at random from the seed."""
-    seed_everything(run.trainer.seed)
-    features = build_encoder(encoder.factory)
-    if run.start:
-        load_strict(features, encoder_state(load_state(str(files.start))), str(files.start))
-    _save_without_training(features, {}, {**_facts(run, encoder, files), "trained": False}, output)
-
-
-def _save_without_training(features: nn.Module, heads: State, facts: dict[str, Any], output: Path) -> None:
-    _write_text(output.with_name(checkpoint.LOG), "")
+def _without_training(run: RunConfig, encoder: EncoderConfig, inputs: PretrainInputs, output: Path) -> None:
+    """Write the released weights of a run with their heads, or else the encoder as a training would start from it."""
+    heads: State = {}
+    if run.weights:
+        features, heads, path = _released(run.weights, encoder, inputs.weights)
+        facts = {**_facts(run, encoder, PretrainInputs(weights=path)), "converted": True}
+    else:
+        seed_everything(run.trainer.seed)
+        features = _start(run, encoder, inputs)
+        facts = {**_facts(run, encoder, inputs), "trained": False}
+    with atomic(output.with_name(checkpoint.LOG)) as temporary:
+        temporary.write_text("")
     body = {f"{PREFIX}{name}": tensor for name, tensor in features.state_dict().items()}
     save_encoder(output, {**body, **heads}, facts)
 
 
-def _facts(run: RunConfig, encoder: EncoderConfig, files: Inputs) -> dict[str, Any]:
+def _released(
+    released: ReleasedFile, encoder: EncoderConfig, fetched: str | Path | None
+) -> tuple[nn.Module, State, str | Path]:
+    """Encoder and heads of a released file, and the file's path."""
+    path = fetched or released.path
+    if path is None:
+        raise TspError(f"weights {released.url}: not downloaded yet; pass the file as weights")
+    state = load_state(path)
+    if released.sha256 and not (found := sha256(path)).startswith(released.sha256.lower()):
+        raise TspError(f"{path}: SHA-256 starts with {found[:8]}, expected {released.sha256}; fetch the file again")
+    features = build_encoder(encoder.factory)
+    load_strict(features, encoder_state(state), path)
+    return features, {name: tensor for name, tensor in state.items() if name.startswith(HEADS)}, path
+
+
+def _facts(run: RunConfig, encoder: EncoderConfig, inputs: PretrainInputs) -> dict[str, Any]:
     names = ("train_segments", "valid_segments", "gvf", "start", "weights")
-    used = {name: Path(path) for name in names if (path := getattr(files, name))}
+    used = {name: Path(path) for name in names if (path := getattr(inputs, name))}
     return {
         "encoder": asdict(encoder),
         "run": asdict(run),
-        "labels": list(files.labels),
+        "labels": list(inputs.labels),
         "inputs": {name: {"path": str(path), "sha256": sha256(path)} for name, path in used.items()},
     }
 
 
 def _fingerprint(facts: Mapping[str, Any]) -> str:
-    """What a resumed run must share with the interrupted one, besides the trainer's options."""
+    """What a resumed run must have in common with the interrupted one, besides the trainer's options."""
     free = ("trainer", "cache", "cache_gb", "open_videos", "track_code")
     run = {name: value for name, value in facts["run"].items() if name not in free}
     inputs = {name: entry["sha256"] for name, entry in facts["inputs"].items()}
     return json.dumps([facts["encoder"], run, facts["labels"], inputs], sort_keys=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(text)

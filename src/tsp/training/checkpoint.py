@@ -1,4 +1,4 @@
-"""The state of an unfinished training, kept in its work folder."""
+"""Checkpoints of an unfinished training, in its work folder."""
 
 import hashlib
 import io
@@ -17,24 +17,24 @@ from tsp.io.files import atomic
 from tsp.training.config import TrainerConfig
 
 STATE, BEST, LOG = "state.pt", "best.pt", "log.jsonl"
-# Fields that decide when something is written, not what.
+# Options that decide when something is written, not what: a resumed run may change them.
 FREE = ("checkpoint_every", "log_every", "tensorboard")
 
 
 def config_hash(config: TrainerConfig, **facts: Any) -> str:
-    """Digest of everything that a resumed run must share with the interrupted one."""
+    """Digest of everything that a resumed run must have in common with the interrupted one."""
     fields = {name: value for name, value in asdict(config).items() if name not in FREE}
     text = json.dumps({**fields, **facts}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Save tensors and plain values, atomically; a full disk leaves the old file.
+    """Save tensors and plain values atomically: if the disk is full, the old file stays.
 
     Raises:
         TspError: the file cannot be written.
     """
-    # Through memory, since PyTorch's own writer turns a full disk into a bare RuntimeError.
+    # Through memory: PyTorch's own writer reports a full disk as a bare RuntimeError.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with atomic(path) as temporary:
@@ -48,10 +48,10 @@ def read(path: Path) -> dict[str, Any]:
         TspError: the file is damaged.
     """
     try:
-        # PyTorch writes a checksum of each tensor and never compares it.
+        # PyTorch writes a checksum of each tensor but does not verify it.
         with zipfile.ZipFile(path) as archive:
             if (member := archive.testzip()) is not None:
-                raise ValueError(f"{member} has another checksum")
+                raise ValueError(f"{member}: wrong checksum")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         raise TspError(f"{path}: damaged checkpoint; delete {path.parent} to train from the start") from error
@@ -59,7 +59,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def check_hash(state: dict[str, Any], expected: str, path: Path) -> None:
-    """Refuse to go on with a checkpoint of another configuration."""
+    """Refuse to resume from a checkpoint of another configuration."""
     if state["config_hash"] != expected:
         raise TspError(
             f"{path}: made under another configuration (hash {state['config_hash']}, now {expected}); "
@@ -68,7 +68,7 @@ def check_hash(state: dict[str, Any], expected: str, path: Path) -> None:
 
 
 def check_finite(model: nn.Module, iteration: int) -> None:
-    """Refuse to save broken weights over good ones."""
+    """Refuse to overwrite a checkpoint with weights that are not finite."""
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise TspError(
@@ -81,8 +81,8 @@ def cpu_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: t.detach().to("cpu", copy=True) for name, t in model.state_dict().items()}
 
 
-def sweep(work_dir: Path) -> None:
-    """Drop half-written files that a killed process left."""
+def discard_temporary(work_dir: Path) -> None:
+    """Remove incomplete files of a killed process."""
     for name in (STATE, BEST):
         stem, suffix = name.split(".")
         for path in work_dir.glob(f".{stem}.*.{suffix}"):
@@ -90,6 +90,6 @@ def sweep(work_dir: Path) -> None:
 
 
 def clear(work_dir: str | Path) -> None:
-    """Drop the checkpoints of a finished training; its log stays."""
+    """Remove the checkpoints of a finished training; its log stays."""
     for name in (STATE, BEST):
         (Path(work_dir) / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Processes of one training on several machines, started by the cluster's own launcher (srun, mpirun)."""
+"""Starts the processes of one training on several machines with the cluster's launcher (srun, mpirun)."""
 
 import logging
 import os
@@ -20,8 +20,9 @@ from tsp.errors import TspError
 
 log = logging.getLogger(__name__)
 SOURCE = Path(__file__).parents[2]
-FAULT = "fault"
-# How the launchers tell a process its number, and its number on its machine.
+# Key of the store under which a process reports its error.
+ERROR = "error"
+# Environment variables in which launchers state the rank of a process, and its rank on its machine.
 RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 LOCAL_RANKS = ("SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID")
 
@@ -29,16 +30,16 @@ LOCAL_RANKS = ("SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID")
 def launch_tasks(launcher: str, fn: Callable[..., None], world: int, args: tuple[Any, ...]) -> None:
     """Run `fn(*args)` in `world` processes that `launcher` starts on the machines of this job.
 
-    The processes meet at a store of this one, which stays; no machine needs to know another's name.
+    They connect to a store in this process, which waits for them to end.
 
     Args:
         launcher: command such as `srun` or `srun --mpi=none`; the number of tasks and the program are added.
         fn: a function of a module.
         world: processes.
-        args: what `fn` is given, picklable.
+        args: arguments of `fn`, picklable.
 
     Raises:
-        TspError: as raised in any of the processes; the launcher is missing or fails.
+        TspError: the error of one of the processes; the launcher is missing or fails.
     """
     host = socket.gethostname()
     store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=timedelta(minutes=10))
@@ -55,13 +56,13 @@ def launch_tasks(launcher: str, fn: Callable[..., None], world: int, args: tuple
         except OSError as error:
             raise TspError(f"launcher {launcher!r}: {error}; is it on the PATH of the job?") from error
     if code:
-        told = store.get(FAULT).decode() if store.check([FAULT]) else f"{launcher!r} ended with status {code}"
-        raise TspError(told)
+        message = store.get(ERROR).decode() if store.check([ERROR]) else f"{launcher!r} ended with status {code}"
+        raise TspError(message)
 
 
 def task(call: Path, host: str, port: int, world: int) -> None:
-    """One of the processes: join the others, run the function, tell a fault."""
-    fn, args, level = pickle.loads(call.read_bytes())  # noqa: S301 - the starting process wrote it a moment ago
+    """Run the function in one of the processes and report its error to the starting process."""
+    fn, args, level = pickle.loads(call.read_bytes())  # noqa: S301 - written by the starting process
     number, local = _number(RANKS), _number(LOCAL_RANKS)
     logging.basicConfig(level=level if number == 0 else logging.WARNING)
     store = dist.TCPStore(host, port, is_master=False, timeout=timedelta(minutes=10))
@@ -72,7 +73,7 @@ def task(call: Path, host: str, port: int, world: int) -> None:
     try:
         fn(*args)
     except TspError as error:
-        store.set(FAULT, str(error))
+        store.set(ERROR, str(error))
         raise
     finally:
         dist.destroy_process_group()
@@ -88,5 +89,5 @@ def _number(names: tuple[str, ...]) -> int:
 if __name__ == "__main__":
     try:
         task(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
-    except TspError as fault:
-        sys.exit(f"error: {fault}")
+    except TspError as error:
+        sys.exit(f"error: {error}")

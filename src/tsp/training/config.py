@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
-    """How a task is trained. A method states its own values by subclassing with other defaults."""
+    """How a task is trained. A method subclasses it to change defaults."""
 
     epochs: int = 8
     """Passes over the training data."""
@@ -21,7 +21,7 @@ class TrainerConfig:
     adam_eps: float = 1e-8
     """Epsilon of Adam; unused by SGD."""
     weight_decay: float = 0.0
-    """L2 weight decay on every parameter whose group states none of its own."""
+    """L2 weight decay of every parameter group that does not set its own."""
     schedule: Literal["constant", "warmup_steps"] = "constant"
     """Factor on every learning rate: 1, or a linear warm-up times `gamma` at each milestone."""
     warmup_epochs: float = 0.0
@@ -29,11 +29,11 @@ class TrainerConfig:
     warmup_factor: float = 1e-5
     """Factor at the first iteration of the warm-up."""
     milestones: tuple[int, ...] = ()
-    """Epochs, counted from 0, from whose first iteration on the rate is multiplied by `gamma`, ascending."""
+    """Epochs, counted from 0 and ascending, at whose start the rate is multiplied by `gamma`."""
     gamma: float = 0.01
     """Factor of each milestone."""
     step_after_epoch: bool = False
-    """Let the factor change only between epochs, also in the warm-up."""
+    """Change the factor only between epochs, also in the warm-up."""
     grad_clip: float | None = None
     """Largest norm of all gradients together; null: no clipping."""
     accumulate: int = 1
@@ -43,24 +43,24 @@ class TrainerConfig:
     compile: bool = False
     """Compile the model with torch.compile: minutes at the start, faster afterwards on a GPU."""
     channels_last: bool = False
-    """Keep 5-D tensors channels-last, which tensor cores prefer; the numbers change by rounding."""
+    """Channels-last memory format for 5-D tensors, faster on tensor cores; results change by rounding."""
     seed: int = 0
-    """Seed of shuffling, initial weights, dropout and of what the data set draws."""
+    """Seed of shuffling, initial weights, dropout and the random draws of the data set."""
     patience: int | None = None
-    """Stop after this many validations without gain; null: run all epochs."""
+    """Stop after this many validations without improvement; null: run all epochs."""
     checkpoint_every: int | None = None
     """Optimiser steps between checkpoints inside an epoch; null: after each epoch only."""
     keep: Literal["best", "last"] = "best"
-    """Weights to hand back: of the epoch with the best metric, or the last."""
+    """Weights to return: of the epoch with the best metric, or of the last one."""
     validate_every: int = 1
     """Epochs between validations; the last epoch is always validated."""
     log_every: int = 50
     """Optimiser steps between lines of the log."""
     tensorboard: bool = False
-    """Write the log's numbers for TensorBoard too (`pip install tensorboard`), in `work/tensorboard`."""
+    """Also write the logged numbers for TensorBoard (`pip install tensorboard`) to `work/tensorboard`."""
 
     def __post_init__(self) -> None:
-        """Refuse what would fail hours later."""
+        """Refuse values that would fail only during training."""
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"trainer: {name} is {getattr(self, name)}, expected at least 1")

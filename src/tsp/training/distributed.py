@@ -1,9 +1,11 @@
-"""Several processes, one per device: start them, add up over them."""
+"""Several processes, one per device: starting them and sums over them."""
 
 import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
+from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 import torch
@@ -18,20 +20,20 @@ log = logging.getLogger(__name__)
 
 
 def rank() -> int:
-    """Number of this process; 0 when alone."""
+    """Rank of this process; 0 without a process group."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Number of processes; 1 when alone."""
+    """Number of processes; 1 without a process group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device called `name`; None: this rank's GPU if there is one, else the CPU.
+    """The device called `name`; None: this rank's GPU if available, else the CPU.
 
     Raises:
-        TspError: a GPU is asked for and there is none.
+        TspError: `cuda` is requested and no GPU is available.
     """
     if name is None or name == "cuda":
         if torch.cuda.is_available():
@@ -61,7 +63,7 @@ def add_up_gradients(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def copy_from_first(model: nn.Module, *, buffers_only: bool = False) -> None:
-    """Give every rank the first rank's buffers (batch-norm statistics) and, by default, parameters."""
+    """Copy the first rank's buffers (batch-norm statistics) and, by default, parameters to every rank."""
     if world_size() == 1:
         return
     tensors = list(model.buffers()) if buffers_only else list(model.state_dict().values())
@@ -79,16 +81,16 @@ def gather(value: Any) -> list[Any]:
 
 
 def launch(fn: Callable[..., None], world: int, args: tuple[Any, ...] = (), launcher: str | None = None) -> None:
-    """Run `fn(*args)` in `world` processes that know of each other; in this process when `world` is 1.
+    """Run `fn(*args)` in a group of `world` processes; in this process if `world` is 1.
 
     Args:
-        fn: a function of a module (it is imported anew in each process); it writes its results to files.
-        world: processes; on a machine with that many GPUs each gets one, otherwise they share the CPU.
-        args: what `fn` is given, picklable.
-        launcher: None: all on this machine; else the cluster's command that starts them (`tsp.training.cluster`).
+        fn: a function of a module or a partial of one, picklable; each process imports it. Its results go to files.
+        world: processes; one per GPU if the machine has that many, else all on the CPU.
+        args: arguments of `fn`, picklable.
+        launcher: None: all on this machine; else the cluster's command to start them (`tsp.training.cluster`).
 
     Raises:
-        TspError: as raised in any of the processes; the others are ended.
+        TspError: the error of one of the processes; the others are stopped.
     """
     if world == 1:
         fn(*args)
@@ -100,18 +102,24 @@ def launch(fn: Callable[..., None], world: int, args: tuple[Any, ...] = (), laun
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     context = mp.get_context("spawn")
-    faults = context.SimpleQueue()
+    errors = context.SimpleQueue()
     level = logging.getLogger().getEffectiveLevel()
     try:
-        mp.spawn(_process, (fn, world, args, port, faults, level), nprocs=world, join=True)
+        mp.spawn(_process, (partial(fn, *args), world, port, errors, level), nprocs=world, join=True)
     except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
-        if faults.empty():
+        if errors.empty():
             raise
-        raise TspError(faults.get()) from error
+        raise TspError(errors.get()) from error
 
 
-def _process(number: int, fn: Callable[..., None], world: int, args: tuple[Any, ...], port: int, *reports: Any) -> None:
-    faults, level = reports
+def _process(
+    number: int,
+    work: Callable[[], None],
+    world: int,
+    port: int,
+    errors: SimpleQueue[str],
+    level: int,
+) -> None:
     logging.basicConfig(level=level if number == 0 else logging.WARNING)
     on_gpus = torch.cuda.is_available() and torch.cuda.device_count() >= world
     if on_gpus:
@@ -119,9 +127,9 @@ def _process(number: int, fn: Callable[..., None], world: int, args: tuple[Any, 
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("nccl" if on_gpus else "gloo", rank=number, world_size=world)
     try:
-        fn(*args)
+        work()
     except TspError as error:
-        faults.put(str(error))
+        errors.put(str(error))
         raise
     finally:
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The training loop. A task supplies model, losses and metrics; everything else is here."""
+"""The training loop of every method: optimisation, validation, checkpoints, resuming, several processes."""
 
 import contextlib
 import itertools
@@ -36,28 +36,28 @@ def fit(
     workers: int = 0,
     device: str | None = None,
 ) -> FitResult:
-    """Train `task.model`; go on where an earlier call with the same `work_dir` was stopped.
+    """Train `task.model`; resume an interrupted training from the checkpoint in `work_dir`.
 
-    On a CPU an interrupted training ends bit for bit as an uninterrupted one. Inside
-    `distributed.launch` every process calls `fit` with equal arguments; gradients are those of the global
-    batch of `batch_size` times processes items, batch norm is not synchronised (the first rank's running
-    statistics are validated and kept).
+    On a CPU a resumed training gives bit for bit the weights of an uninterrupted one. Inside
+    `distributed.launch` every process calls `fit` with equal arguments. Gradients are those of the global
+    batch of `batch_size` times processes items. Batch norm is not synchronised: the first rank's running
+    statistics are validated and kept.
 
     Args:
-        task: model, losses, metric; an optional text `fingerprint` guards against resuming another set-up.
-        train_data: map-style; whatever an item draws must follow from (seed, epoch, index) alone, the epoch
-            being told by an optional method `set_epoch`; an optional method `collate` joins items.
-        valid_data: likewise, read in natural order; None: no validation, the last weights are handed back.
+        task: model, losses, metric; an optional text `fingerprint` must match that of a checkpoint to resume from.
+        train_data: map-style; the random draws of an item must depend on (seed, epoch, index) only. Optional
+            methods: `set_epoch` receives the epoch, `collate` joins items.
+        valid_data: likewise, read in natural order; None: no validation, the last weights are returned.
         config: see `TrainerConfig`.
         work_dir: folder for `state.pt`, `best.pt` and `log.jsonl`.
         workers: loader processes; 0 loads in this one.
-        device: `cpu`, `cuda` or `cuda:1`; None: a GPU if there is one.
+        device: `cpu`, `cuda` or `cuda:1`; None: a GPU if available.
 
     Returns:
         The chosen epoch's metric and weights, and the history; the task's model holds those weights too.
 
     Raises:
-        TspError: no data, a loss or metric that is not finite, full disk, checkpoint of another config.
+        TspError: no data, a loss or metric is not finite, the disk is full, the checkpoint is of another configuration.
     """
     return _Fit(task, train_data, valid_data, config, Path(work_dir), workers=workers, device=device).run()
 
@@ -101,7 +101,7 @@ class _Fit:
         self.epoch = self.position = 0
         self.best_value, self.best_epoch, self.stale = math.nan, -1, 0
         self.history: list[dict[str, Any]] = []
-        # Sums and counts of each loss since the last log line and since the start of the epoch.
+        # Sums and counts of each loss, since the last log line and since the start of the epoch.
         self.window: dict[str, Tensor] = {}
         self.total: dict[str, Tensor] = {}
 
@@ -111,7 +111,7 @@ class _Fit:
         return self.epoch * self.steps_per_epoch + self.position
 
     def run(self) -> FitResult:
-        """All epochs from wherever the work folder's state says."""
+        """Train all epochs, or those after the checkpoint in the work folder."""
         config = self.config
         seeds.seed_everything(config.seed, self.rank)
         self._restore()
@@ -129,7 +129,7 @@ class _Fit:
                 self._save()
                 record |= {f"valid/{name}": value for name, value in self._validate().items()}
             self.history.append(record)
-            self.log.write(**record)
+            self.log.write(record)
             log.info("%s", ", ".join(f"{k} {v:.6g}" for k, v in record.items()))
             self.epoch, self.position, self.total = self.epoch + 1, 0, {}
             self._save()
@@ -252,13 +252,13 @@ class _Fit:
         return torch.autocast(self.device.type, AMP[self.config.amp])
 
     def _log_window(self, items_per_s: float) -> None:
-        self.log.write(
-            epoch=self.epoch,
-            iteration=self.iteration,
-            lr=optim.rates(self.optimizer),
-            items_per_s=round(items_per_s * distributed.world_size(), 2),
-            **{f"train/{name}": value for name, value in self._means(self.window).items()},
-        )
+        record = {
+            "epoch": self.epoch,
+            "iteration": self.iteration,
+            "lr": optim.rates(self.optimizer),
+            "items_per_s": round(items_per_s * distributed.world_size(), 2),
+        }
+        self.log.write(record | {f"train/{name}": value for name, value in self._means(self.window).items()})
         self.window = {}
 
     def _means(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
@@ -292,7 +292,7 @@ class _Fit:
     def _restore(self) -> None:
         path = self.work_dir / checkpoint.STATE
         if self.rank == 0:
-            checkpoint.sweep(self.work_dir)
+            checkpoint.discard_temporary(self.work_dir)
         if not path.is_file():
             return
         state = checkpoint.read(path)
@@ -303,15 +303,15 @@ class _Fit:
         seeds.set_random_state(state["random"][self.rank], self.device)
         for key in ("epoch", "position", "best_value", "best_epoch", "stale", "history"):
             setattr(self, key, state[key])
-        # Sums were stored over all ranks, so only the first rank counts them again.
+        # The stored sums are over all ranks, so only the first rank adds them.
         share = 1.0 if self.rank == 0 else 0.0
         for key in ("window", "total"):
             setattr(self, key, {k: v.to(self.device) * share for k, v in state[key].items()})
-        log.info("going on after epoch %d, step %d of %d", self.epoch, self.position, self.steps_per_epoch)
+        log.info("resuming after epoch %d, step %d of %d", self.epoch, self.position, self.steps_per_epoch)
 
 
 def _normalise(terms: Mapping[str, LossTerm], *, ignore: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss whose gradients add up over ranks to those of the global means; and detached sums and counts."""
+    """A loss whose gradients, summed over ranks, are those of the global means; and detached sums and counts."""
     some = next(iter(terms.values())).sum
     own = torch.stack([torch.as_tensor(t.count, dtype=torch.float64, device=some.device) for t in terms.values()])
     own = own.detach() * (not ignore)

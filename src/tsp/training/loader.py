@@ -15,16 +15,16 @@ from tsp.training.seeds import torch_rng
 class EpochBatches(Sampler[list[int]]):
     """This rank's batches of one epoch.
 
-    A global batch is `batch_size * world` consecutive items of the epoch's order, and every world-th item of
-    it from `rank` on is this rank's batch: two processes see together what one process with twice the batch
-    size sees. Where the last global batch is too small to give this rank anything, it gets the first item,
-    marked by `is_filler`, so that all ranks take equally many steps.
+    A global batch is `batch_size * world` consecutive items of the epoch's order. Every world-th item of it
+    from `rank` on is this rank's batch, so two processes train on the same items as one process with twice the
+    batch size. If the last global batch has no item for this rank, it gets the first one, marked by
+    `is_filler`, so that all ranks take equally many steps.
 
     Args:
         size: items of the data set.
         batch_size: items of this rank's batch; the last one may be smaller.
         keys: seeds of the order, by convention (seed, epoch); None: natural order, no filler.
-        skip: batches already done.
+        skip: batches that are already done.
     """
 
     def __init__(self, size: int, batch_size: int, *, keys: tuple[int, ...] | None = None, skip: int = 0) -> None:
@@ -37,7 +37,7 @@ class EpochBatches(Sampler[list[int]]):
         return -(-self.size // self.chunk)
 
     def is_filler(self, batch: int) -> bool:
-        """Whether this rank's batch of that number only fills a gap."""
+        """Whether this rank's batch is a repeated item that must not count."""
         return self.size - batch * self.chunk <= self.rank
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -59,9 +59,9 @@ def make_loader(
     """A loader over `batches`; `data.collate` joins items where the data set has one.
 
     Args:
-        keys: seeds of the workers' own random states; the process's own state is not drawn from.
+        keys: seeds of the workers' random states; the global random state of this process is not used.
     """
-    # Forked workers share the data set's memory; started anew, each would import and copy everything.
+    # Forked workers share the data set's memory; spawned ones would import and copy everything.
     context = "fork" if workers and sys.platform == "linux" else None
     return DataLoader(
         data,
@@ -75,10 +75,10 @@ def make_loader(
 
 
 def read(loader: DataLoader[Any]) -> Iterator[Any]:
-    """The loader's batches; a fault in a worker is told like one in this process.
+    """The loader's batches; a worker's error is raised as if it occurred in this process.
 
     Raises:
-        TspError: as raised by the data set, or a worker was ended from outside.
+        TspError: the error of the data set, or a worker was killed.
     """
     try:
         yield from loader
@@ -88,7 +88,7 @@ def read(loader: DataLoader[Any]) -> Iterator[Any]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise TspError(f"a loader process died, mostly for lack of memory: {error}; use fewer workers") from error
+        raise TspError(f"a loader process was killed, usually out of memory: {error}; use fewer workers") from error
 
 
 def to_device(batch: Any, device: torch.device, *, channels_last: bool = False) -> Any:

@@ -1,6 +1,7 @@
 """The training log: one JSON object per line, readable while it grows."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ class JsonLog:
 
     Args:
         path: the file; None writes nothing (ranks other than 0).
-        iteration: keep old records up to it; a resumed run will not make them again.
-        epoch: and, of the records that close an epoch, those before it.
-        tensorboard: write the numbers to a folder `tensorboard` beside `path` too.
+        iteration: keep old records up to it; a resumed run starts after it.
+        epoch: of the records of whole epochs keep those before it.
+        tensorboard: also write the numbers to a folder `tensorboard` beside `path`.
 
     Raises:
-        TspError: TensorBoard is asked for but not installed.
+        TspError: TensorBoard is requested but not installed.
     """
 
     def __init__(self, path: Path | None, iteration: int = 0, epoch: int = 0, *, tensorboard: bool = False) -> None:
@@ -34,13 +35,13 @@ class JsonLog:
         with atomic(path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
-    def write(self, **record: Any) -> None:
+    def write(self, record: Mapping[str, Any]) -> None:
         """Append one record."""
         if self.path is None:
             return
         try:
             with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(json.dumps(dict(record)) + "\n")
         except OSError as error:
             raise TspError(f"{self.path}: cannot be written ({error}); free space and run again") from error
         if self.board is not None:
@@ -56,12 +57,12 @@ def _board(folder: Path, iteration: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise TspError("tensorboard: not installed; pip install tensorboard, or set it to false") from error
-    # What an interrupted run wrote behind its last checkpoint is dropped there.
+    # Drops what an interrupted run wrote after its last checkpoint.
     return SummaryWriter(folder, purge_step=iteration + 1 if iteration else None)
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """Records of a log in file order; a last line cut short by a kill is passed over."""
+    """Records of a log in file order; a line cut off by a kill is skipped."""
     path = Path(path)
     records = []
     for line in path.read_text().splitlines() if path.is_file() else []:

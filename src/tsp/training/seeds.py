@@ -1,4 +1,4 @@
-"""Random states: set, taken and put back."""
+"""Random states: seeding, saving and restoring them."""
 
 import random
 from typing import Any
@@ -26,7 +26,7 @@ def item_rng(seed: int, epoch: int, index: int) -> np.random.Generator:
 
 
 def torch_rng(*keys: int) -> torch.Generator:
-    """A CPU generator of its own, seeded from non-negative integers."""
+    """A separate CPU generator, seeded from non-negative integers."""
     seed = int(np.random.SeedSequence(keys).generate_state(1, np.uint64)[0] >> np.uint64(1))
     return torch.Generator().manual_seed(seed)
 
@@ -44,7 +44,7 @@ def get_random_state(device: torch.device) -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Put back what `get_random_state` gave."""
+    """Restore what `get_random_state` returned."""
     torch.set_rng_state(state["torch"])
     if device.type == "cuda" and state["cuda"] is not None:
         torch.cuda.set_rng_state(state["cuda"], device)

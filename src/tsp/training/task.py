@@ -1,4 +1,4 @@
-"""What a method hands to the trainer."""
+"""The interface between a method and the trainer."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class LossTerm:
-    """A loss (or metric) as sum and count, so that nothing to average over is 0 and ranks average exactly.
+    """A loss (or metric) as sum and count: an empty mean is 0, and means over ranks are exact.
 
     Args:
         sum: scalar tensor, with gradient for a loss.
@@ -23,7 +23,7 @@ class LossTerm:
 
 
 class Task(Protocol):
-    """A model with its losses and metrics; it never moves a model, steps, saves, or asks its rank."""
+    """A model with its losses and metrics. The trainer owns devices, steps, checkpoints, ranks."""
 
     @property
     def model(self) -> nn.Module:
@@ -42,14 +42,14 @@ class Task(Protocol):
     def validate(self, batches: Iterable[Any]) -> Mapping[str, float | LossTerm]:
         """Metrics of the validation batches; model in eval mode, no gradients.
 
-        Several processes see disjoint parts of the data: then every value must be a `LossTerm`, which the
-        trainer adds up over ranks; an optional method `summary(metrics) -> metrics` derives the rest.
+        With several processes each validates a part of the data. Then every value must be a `LossTerm`, which the
+        trainer sums over ranks. An optional method `summary(metrics) -> metrics` adds derived metrics.
         """
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """The end of a training.
+    """The result of a training.
 
     Args:
         best_value: the metric of `best_epoch`; NaN without validation data.

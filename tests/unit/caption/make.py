@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from tsp.caption.config import CaptionerConfig, CaptionTrainer, Config, ProposalConfig, ProposalTrainer
-from tsp.caption.data import Measured, Sources
+from tsp.caption.data import CaptionInputs, Measured
 from tsp.io.features import feature_writer
 
 SENTENCES = ("A red disc hops.", "A blue square shakes.", "Nothing moves here.")
@@ -68,4 +68,4 @@ def data_set(folder, *, train=8, valid=4):
         (folder / f"{subset}.json").write_text(json.dumps(references))
     valid = Measured(video=paths["valid_video"], audio=paths["valid_audio"], references=[folder / "valid.json"])
     train = {"video": paths["train_video"], "audio": paths["train_audio"], "captions": folder / "train.json"}
-    return Sources(**train, valid=valid)
+    return CaptionInputs(**train, valid=valid)

@@ -132,7 +132,7 @@ def test_extraction_refuses(folder, changes, message):
 
 
 def test_silent_video(tmp_path):
-    """A file without sound stream is told, not an error."""
+    """A file without a sound stream is listed as failed; it is not an error."""
     import av
 
     with av.open(str(tmp_path / "mute.mp4"), "w") as container:

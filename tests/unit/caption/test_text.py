@@ -55,7 +55,7 @@ def test_vocabulary():
     assert vocabulary.encode(["a", "zebra"]) == [START, 6, UNKNOWN, END]
     assert vocabulary.sentence([6, 4, END, 5, 5]) == "A b"
     assert vocabulary.sentence([END]) == ""
-    with pytest.raises(TspError, match="begins with"):
+    with pytest.raises(TspError, match="starts with"):
         Vocabulary(["the", "a"])
 
 

@@ -200,7 +200,7 @@ def test_meteor_picks_the_epoch_where_asked(tmp_path, sources, monkeypatch):
 
 def test_word_vectors_and_option_belong_together(tmp_path, sources):
     options = replace(CONFIG.captioner, vectors=ReleasedFile(path="x"), train_vectors=False)
-    with pytest.raises(TspError, match="belong together"):
+    with pytest.raises(TspError, match="required if and only if the option `vectors` is set"):
         captioner(tmp_path, sources, replace(CONFIG, captioner=options))
 
 

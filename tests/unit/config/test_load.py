@@ -1,22 +1,15 @@
 """Configuration: every fault at once, with file, key, value and what is allowed."""
 
 import copy
+import re
 from dataclasses import dataclass, field
 
 import pytest
 import yaml
 
-from tsp.config.load import (
-    build,
-    check_settings,
-    merge,
-    read_config,
-    read_folder,
-    resolve_experiment,
-    run_entry,
-    schema,
-    write_config,
-)
+from tsp.config.check import check_settings, schema
+from tsp.config.load import build, merge, read_config, read_folder, run_entry, write_config
+from tsp.config.resolved import resolve_experiment
 from tsp.errors import TspError
 from tsp.io.files import read_json
 from tsp.plan.identity import code_version
@@ -181,3 +174,20 @@ def test_unknown_dotted_paths_are_told(path):
 
 def test_code_versions_exist_for_the_real_library():
     assert len({code_version("tsp.features.extract"), code_version("tsp.video.download")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        (("datasets", "synthetic", "standardise", "fps"), "fast", "datasets.synthetic.standardise.fps: 'fast': "),
+        (("datasets", "synthetic", "standardise", "fps"), 0, "datasets.synthetic.standardise: standardise: fps and "),
+        (("captions", "bmt_synthetic", "settings", "missing"), "x", "captions.bmt_synthetic.settings.missing: 'x': "),
+    ],
+)
+def test_settings_of_a_step_are_checked_with_their_full_key(values, path, value, line):
+    node = values
+    for part in path[:-1]:
+        node = node.setdefault(part, {})
+    node[path[-1]] = value
+    with pytest.raises(TspError, match=r"(?m)^  " + re.escape(line)):
+        check_settings(values)

@@ -1,4 +1,4 @@
-"""Small videos whose picture tells the frame number, and segments of them."""
+"""Small videos whose pictures encode the frame number, and segments of them."""
 
 import av
 import numpy as np

@@ -1,5 +1,7 @@
 import dataclasses
+import functools
 import json
+import traceback
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from tsp.io.features import feature_writer
 from tsp.io.files import sha256
 from tsp.pretrain.config import PretrainTrainer, ReleasedFile, RunConfig
 from tsp.pretrain.model import TspModel
-from tsp.pretrain.train import Inputs, TspTask, pretrain
+from tsp.pretrain.train import PretrainInputs, TspTask, pretrain
+from tsp.training.distributed import launch
 
 TRAINER = PretrainTrainer(epochs=2, batch_size=8, warmup_epochs=0.0)
 RUN = RunConfig(dataset="toy", encoder="tiny", clips_per_segment=2, trainer=TRAINER, head_lr=0.1, cache="memory")
@@ -29,7 +32,7 @@ def inputs(tmp_path_factory):
     kinetics = folder / "kinetics.pth"
     torch.manual_seed(7)
     torch.save({**r2plus1d_tiny().state_dict(), "fc.weight": torch.ones(400, 64), "fc.bias": torch.ones(400)}, kinetics)
-    return Inputs(
+    return PretrainInputs(
         train_segments=files["segments"],
         valid_segments=files["segments"],
         train_videos=files["videos"],
@@ -77,26 +80,26 @@ def test_untrained_encoder_follows_from_the_seed(tmp_path):
     states = []
     for name, seed in [("a", 0), ("b", 0), ("c", 1)]:
         seeded = dataclasses.replace(run, trainer=dataclasses.replace(run.trainer, seed=seed))
-        states.append(run_it(seeded, Inputs(), tmp_path / name)[0]["features.stem.0.weight"])
+        states.append(run_it(seeded, PretrainInputs(), tmp_path / name)[0]["features.stem.0.weight"])
         assert (tmp_path / name / "log.jsonl").exists()
     assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
 
 
 def test_released_file_is_converted(tmp_path, inputs):
     run = RunConfig(encoder="tiny", weights=ReleasedFile(url="u", sha256=sha256(inputs.start)[:8]))
-    state, facts = run_it(run, Inputs(weights=inputs.start), tmp_path)
+    state, facts = run_it(run, PretrainInputs(weights=inputs.start), tmp_path)
     assert state["fc.weight"].shape == (400, 64) and facts["converted"]
     assert torch.equal(state["features.stem.0.weight"], torch.load(inputs.start)["stem.0.weight"])
     wrong = dataclasses.replace(run, weights=ReleasedFile(url="u", sha256="00000000"))
     with pytest.raises(TspError, match=r"kinetics\.pth: SHA-256 starts with .*, expected 00000000"):
-        run_it(wrong, Inputs(weights=inputs.start), tmp_path / "wrong")
+        run_it(wrong, PretrainInputs(weights=inputs.start), tmp_path / "wrong")
 
 
 def test_missing_inputs_are_named(tmp_path, inputs):
     with pytest.raises(TspError, match="needs start"):
         run_it(dataclasses.replace(RUN, start="k"), dataclasses.replace(inputs, start=None), tmp_path)
     with pytest.raises(TspError, match="not downloaded"):
-        run_it(RunConfig(encoder="tiny", weights=ReleasedFile(url="u")), Inputs(), tmp_path)
+        run_it(RunConfig(encoder="tiny", weights=ReleasedFile(url="u")), PretrainInputs(), tmp_path)
 
 
 def groups(**changes):
@@ -136,3 +139,30 @@ def test_frozen_stem_changes_no_number():
             optimizer.step()
         states.append(model.state_dict())
     assert all(torch.equal(states[0][n], states[1][n]) for n in states[0])
+
+
+def test_a_rate_reaches_the_optimiser_in_five_hands(tmp_path, inputs, monkeypatch):
+    """runs.yaml -> resolve_run.py -> pretrain.py -> pretrain -> TspTask.param_groups -> make_optimizer -> torch."""
+    calls, made = [], []
+    create = torch.optim.SGD.__init__
+
+    def record(self, groups, **options):
+        made.append({group["name"]: group["lr"] for group in groups})
+        calls.append([frame.name for frame in traceback.extract_stack() if "/src/tsp/" in frame.filename])
+        create(self, groups, **options)
+
+    monkeypatch.setattr(torch.optim.SGD, "__init__", record)
+    run_it(dataclasses.replace(RUN, backbone_lr=3e-4), inputs, tmp_path)
+    assert made == [{"backbone": 3e-4, "heads": 0.1}]
+    assert calls == [["pretrain", "fit", "__init__", "make_optimizer"]]
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_encoder(tmp_path, inputs):
+    options = {"work_dir": tmp_path / "work", "device": "cpu"}
+    work = functools.partial(pretrain, RUN, ENCODER, inputs, output=tmp_path / "encoder.safetensors", **options)
+    launch(work, 2)
+    assert len(json.loads((tmp_path / "encoder.json").read_text())["epochs"]) == 2
+    untrained = dataclasses.replace(RUN, dataset=None)
+    launch(functools.partial(pretrain, untrained, ENCODER, inputs, output=tmp_path / "start.safetensors", **options), 2)
+    assert load_encoder(ENCODER.factory, tmp_path / "start.safetensors")

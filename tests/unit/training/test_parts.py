@@ -99,8 +99,8 @@ def test_seeds_differ_by_rank_and_item():
 def test_log_drops_what_a_resumed_run_makes_again(tmp_path):
     log = JsonLog(tmp_path / "log.jsonl")
     for iteration in (2, 4):
-        log.write(iteration=iteration, epoch=0, lr={})
-    log.write(iteration=4, epoch=0)
+        log.write({"iteration": iteration, "epoch": 0, "lr": {}})
+    log.write({"iteration": 4, "epoch": 0})
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"iteration": 5, "ep')
     JsonLog(tmp_path / "log.jsonl", 4, 0)
@@ -124,7 +124,7 @@ def test_numbers_go_to_tensorboard_too(tmp_path, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
     log = JsonLog(tmp_path / "log.jsonl", tensorboard=True)
-    log.write(iteration=3, epoch=0, lr={"heads": 0.5}, **{"train/action": 0.25})
+    log.write({"iteration": 3, "epoch": 0, "lr": {"heads": 0.5}, "train/action": 0.25})
     assert written == [("tensorboard", None), ("train/action", 0.25, 3), ("lr/heads", 0.5, 3)]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(TspError, match="pip install tensorboard"):
