@@ -16,6 +16,7 @@ from tsp.evaluation.detection import ACTIVITYNET_TIOUS, detection_map
 from tsp.evaluation.proposals import proposal_recall
 from tsp.io.files import atomic
 from tsp.io.tables import write_table
+from tsp.localise.method import Raw
 from tsp.progress import progress
 from tsp.resolve import resolve
 
@@ -110,11 +111,11 @@ def _with(cls: type[Any], settings: Mapping[str, Any], chosen: Mapping[str, Any]
 
 
 def _score(method: Any, config: Any, inputs: Inputs, tious: Sequence[float]) -> dict[str, float]:
-    files = {"raw": inputs.raw, "annotations": inputs.annotations, "subset": inputs.subset}
+    raw = Raw(path=inputs.raw, annotations=inputs.annotations, subset=inputs.subset)
     with tempfile.TemporaryDirectory() as folder:
         detections, proposals = Path(folder) / "predictions.json", Path(folder) / "proposals.json"
-        method.post_process(config, labels=inputs.labels, output=detections, **files)
-        method.propose(config, output=proposals, **files)
+        method.post_process(config, raw, labels=inputs.labels, output=detections)
+        method.propose(config, raw, output=proposals)
         found = detection_map(inputs.annotations, detections, inputs.subset, tious)
         recall = proposal_recall(inputs.annotations, proposals, inputs.subset)
     scores = {"average_mAP": 100 * found.average_map}

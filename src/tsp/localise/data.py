@@ -57,7 +57,7 @@ class Rows(Dataset[dict[str, Tensor]]):
         return {name: rows[indices] for name, rows in self.rows.items()}
 
     def collate(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Nothing is left to join."""
+        """The batch as it is: `__getitems__` has joined its items."""
         return batch
 
 

@@ -4,8 +4,7 @@ B batch, C feature channels, T snippets, D durations, V videos, K classes; cell 
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,12 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tsp.errors import TspError
-from tsp.io.files import sha256
-from tsp.localise.data import Rows, Subset, duration_s
-from tsp.localise.labels import VideoScores, read_video_scores
-from tsp.localise.maps import training as session
-from tsp.localise.maps.align import Grid, align_and_mix, to_map
-from tsp.localise.maps.detections import Maps, Raw, scored_seconds, write_segments
+from tsp.localise.maps.align import AlignmentGrid, align_and_mix, to_map
+from tsp.localise.maps.detections import Maps, Selection
+from tsp.localise.maps.method import MapMethod
 from tsp.localise.maps.sampling import pointwise
 from tsp.localise.maps.targets import boundary_map, iou_map, peaks, valid_cells
 from tsp.localise.maps.training import MapTask
@@ -126,9 +122,9 @@ class Config:
             raise ValueError("hidden_1d must be a multiple of stem_groups, gcn_width of gcn_groups")
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> AlignmentGrid:
         """Geometry of the map."""
-        return Grid(self.length, self.durations, self.inner_samples, self.context_samples, self.expand)
+        return AlignmentGrid(self.length, self.durations, self.inner_samples, self.context_samples, self.expand)
 
 
 def neighbours(x: Tensor, k: int) -> Tensor:
@@ -244,11 +240,6 @@ class GtadTask(MapTask):
         super().__init__(model, config, valid, fingerprint, count_extra=config.class_count_extra)
 
 
-def examples(subset: Subset, config: Config) -> Rows:
-    """Features and targets of a subset, in memory."""
-    return session.examples(subset, config, config.time_base, lambda found, ends: targets(found, config, ends))
-
-
 def targets(segments: Floats, config: Config, boundaries: Floats | None = None) -> dict[str, Tensor]:
     """What the network should find.
 
@@ -270,93 +261,19 @@ def targets(segments: Floats, config: Config, boundaries: Floats | None = None) 
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in made.items()}
 
 
-def _method(config: Config) -> session.Method:
-    return session.Method(
-        name="localise.gtad",
-        model=lambda channels: Gtad(channels, config),
-        task=lambda model, fingerprint: GtadTask(model, config, fingerprint),
-        examples=lambda subset: examples(subset, config),
-    )
+def selection(config: Config) -> Selection:
+    """Segments of detections and proposals alike, scored by regression x classification.
 
-
-def train(
-    config: Config,
-    *,
-    train_features: Path,
-    valid_features: Path,
-    annotations: Path,
-    subsets: dict[str, str],
-    seed: int,
-    weights: Path,
-    work: Path,
-    device: str | None = None,
-) -> None:
-    """See `method.Method.train`."""
-    session.train(
-        _method(config),
-        config,
-        train_features=train_features,
-        valid_features=valid_features,
-        annotations=annotations,
-        subsets=subsets,
-        seed=seed,
-        weights=weights,
-        work=work,
-        device=device,
-    )
-
-
-def infer(
-    config: Config,
-    *,
-    weights: Path,
-    features: Path,
-    annotations: Path,
-    subset: str,
-    output: Path,
-    device: str | None = None,
-) -> None:
-    """See `method.Method.infer`: per video a group with `map` `[2, D, T]`, `start`, `end` `[T]`, float32."""
-    files = {"weights": weights, "features": features, "annotations": annotations, "output": output}
-    session.infer(_method(config), config, **files, subset=subset, device=device)
-
-
-def post_process(config: Config, *, raw: Path, annotations: Path, subset: str, labels: Path, output: Path) -> None:
-    """See `method.Method.post_process`.
-
-    Paper: G-TAD section 4 (inference). The score of a detection is regression x classification, decayed, x the
-        video's class score.
+    Paper: G-TAD section 4 (inference). The score of a detection is the decayed one x the video's class score.
     """
-    facts = {"labels_sha256": sha256(labels)}
-    _write(config, raw, annotations, subset, output, facts, (read_video_scores(labels), config.classes))
+
+    def scored(maps: Maps) -> Scored:
+        return scored_cells(maps["map"], maps["start"], maps["end"], config)
+
+    return Selection(scored=scored, rule=Suppression(divisor=config.nms_divisor, keep=config.nms_keep))
 
 
-def propose(config: Config, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
-    """See `method.Method.propose`: the segments of the detections, before classes."""
-    _write(config, raw, annotations, subset, output, {}, None)
-
-
-def _write(
-    config: Config,
-    raw: Path,
-    annotations: Path,
-    subset: str,
-    output: Path,
-    facts: dict[str, Any],
-    labels: tuple[VideoScores, int] | None,
-) -> None:
-    def candidates(maps: Maps) -> Scored:
-        return proposals(maps["map"], maps["start"], maps["end"], config)
-
-    rule = Suppression(divisor=config.nms_divisor, keep=config.nms_keep)
-    source = Raw(path=raw, annotations=annotations, subset=subset)
-    found = scored_seconds(config, source, candidates, rule, duration_s)
-    facts = {"producer": _method(config).producer, "raw_sha256": sha256(raw), **facts}
-    rounded = config.windows is not None and config.windows.rounded
-    write_segments(output, found, version="G-TAD", facts=facts, labels=labels, rounded=rounded)
-
-
-def proposals(found: Floats, start: Floats, end: Floats, config: Config) -> tuple[Floats, Floats]:
+def scored_cells(found: Floats, start: Floats, end: Floats, config: Config) -> tuple[Floats, Floats]:
     """Scored segments between candidate boundaries.
 
     Args:
@@ -380,3 +297,17 @@ def proposals(found: Floats, start: Floats, end: Floats, config: Config) -> tupl
         inside = stop < length
         d, s, stop = d[inside], s[inside], stop[inside]
     return np.stack([s, stop], axis=1) / length, found[1, d, s] * found[0, d, s]
+
+
+METHOD = MapMethod(
+    name="localise.gtad",
+    title="G-TAD",
+    network=Gtad,
+    task=GtadTask,
+    targets=targets,
+    detections=selection,
+    proposals=selection,
+)
+REFINES = False
+train, infer, post_process, propose = METHOD.train, METHOD.infer, METHOD.post_process, METHOD.propose
+candidates = METHOD.candidates

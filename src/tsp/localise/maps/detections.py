@@ -1,4 +1,4 @@
-"""From raw predictions to a predictions file: the part that the methods with a map of segments share.
+"""From raw predictions to a predictions file, for the methods with a map of segments.
 
 T snippets, N segments.
 """
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.predictions import write_predictions
+from tsp.localise.data import duration_s
 from tsp.localise.labels import VideoScores
+from tsp.localise.method import Raw
 from tsp.localise.nms import Scored, Suppression, suppress
 from tsp.localise.windows import Window, Windows, merge
 from tsp.progress import progress
@@ -29,25 +31,19 @@ Maps = Mapping[str, Floats]
 DIGITS = (1, 6)
 
 
-class Cut(Protocol):
-    """What is to be known of a method's options here."""
-
-    @property
-    def length(self) -> int:
-        """T."""
-
-    @property
-    def windows(self) -> Windows | None:
-        """How long videos are cut."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Raw:
-    """Raw predictions to read: the file that `infer` wrote, the annotations and the subset."""
+class Selection:
+    """How maps become segments.
 
-    path: Path
-    annotations: Path
-    subset: str
+    Args:
+        scored: maps -> scored segments, in units of the video or window.
+        rule: Soft-NMS; with windows first of each window, then of all together.
+        length_s: seconds that a segment's 1 stands for, of a video without windows.
+    """
+
+    scored: Callable[[Maps], Scored]
+    rule: Suppression
+    length_s: Callable[[Video], float] = duration_s
 
 
 def read_raw(raw: Raw, windows: Windows | None) -> Iterator[tuple[Video, list[tuple[Window | None, Maps]]]]:
@@ -80,40 +76,33 @@ def _maps(group: h5py.Group) -> Maps:
     return {name: np.asarray(rows[()], np.float64) for name, rows in group.items()}
 
 
-def scored_seconds(
-    config: Cut,
-    raw: Raw,
-    candidates: Callable[[Maps], Scored],
-    rule: Suppression,
-    length_s: Callable[[Video], float],
-) -> dict[str, Scored]:
+def scored_seconds(raw: Raw, selection: Selection, length: int, windows: Windows | None) -> dict[str, Scored]:
     """Suppressed segments of every video, in seconds.
 
     Args:
-        config: length and windows.
-        raw: what `infer` wrote.
-        candidates: maps to scored segments, in units of the video or window.
-        rule: Soft-NMS; with windows of each by itself, then of all together.
-        length_s: seconds that a segment's 1 stands for, of a video without windows.
+        raw: raw predictions.
+        selection: which segments, their suppression and their seconds.
+        length: T.
+        windows: how long videos are cut; None: a whole video is one map.
 
     Returns:
         Video name -> segments `[N, 2]` and scores `[N]`, in order of emission.
     """
-    videos = progress(read_raw(raw, config.windows), desc="candidates", unit="video")
-    if config.windows is not None:
+    videos = progress(read_raw(raw, windows), desc="candidates", unit="video")
+    if windows is not None:
         found = {}
         for video, pieces in videos:
-            cut = [(window, candidates(maps)) for window, maps in pieces if window is not None]
-            found[video.name] = merge(cut, config.length, config.windows, rule)
+            cut = [(window, selection.scored(maps)) for window, maps in pieces if window is not None]
+            found[video.name] = merge(cut, length, windows, selection.rule)
         return found
     seconds, whole = {}, []
     for video, pieces in videos:
-        seconds[video.name] = length_s(video)
-        whole.append(candidates(pieces[0][1]))
-    kept = suppress(whole, rule)
+        seconds[video.name] = selection.length_s(video)
+        whole.append(selection.scored(pieces[0][1]))
+    kept = suppress(whole, selection.rule)
     return {
-        name: (np.clip(segments, 0.0, 1.0) * length, scores)
-        for (name, length), (segments, scores) in zip(seconds.items(), kept, strict=True)
+        name: (np.clip(segments, 0.0, 1.0) * video_s, scores)
+        for (name, video_s), (segments, scores) in zip(seconds.items(), kept, strict=True)
     }
 
 

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.features import FeatureFile
+from tsp.localise.method import SubsetInputs
 from tsp.localise.pgcn.config import Config
 from tsp.localise.pgcn.graphs import expand, neighbour_slots
 from tsp.localise.pgcn.pooling import Ticks, Units, pool_segments, ticks
@@ -47,25 +48,38 @@ class Source:
     duration_s: float
 
 
-def read_source(config: Config, proposals: Path, features: Path, annotations: Path, subset: str) -> list[Source]:
+def read_source(config: Config, inputs: SubsetInputs) -> list[Source]:
     """Every video of a subset that has proposals and features, in the order of the list.
 
     Raises:
-        TspError: none, or a video of unknown duration.
+        TspError: no list, no such video, or a video of unknown duration.
     """
+    annotations, subset = inputs.annotations, inputs.subset
+    proposals = list_of(inputs)
     videos = {v.name: v for v in read_annotations(annotations) if v.subset == subset}
     by_name = {v.key: v for v in videos.values()} | videos
     listed = read_list(proposals, normalised=config.normalised_lists)
-    with FeatureFile(features) as file:
+    with FeatureFile(inputs.features) as file:
         pairs = [(by_name[x.name], x) for x in listed if x.name in by_name and by_name[x.name].key in file]
     if not pairs:
         raise TspError(
             f"{proposals}: none of its {len(listed)} videos (such as {listed[0].name!r}) is in subset {subset!r} of "
-            f"{annotations} and in {features}"
+            f"{annotations} and in {inputs.features}"
         )
     if len(pairs) < max(len(listed), len(videos)):
         log.warning("%d of %d listed videos, subset %s has %d", len(pairs), len(listed), subset, len(videos))
     return [Source(video=v, listed=x, duration_s=x.duration_s(v, config.list_fps)) for v, x in pairs]
+
+
+def list_of(inputs: SubsetInputs) -> Path:
+    """The proposal list of a subset.
+
+    Raises:
+        TspError: none is given.
+    """
+    if inputs.proposals is None:
+        raise TspError(f"P-GCN refines proposals: none are given for subset {inputs.subset!r}")
+    return inputs.proposals
 
 
 class Pooling:
@@ -202,7 +216,7 @@ class Neighbourhoods(Dataset[dict[str, Tensor]]):
         }
 
     def collate(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Nothing is left to join."""
+        """The batch as it is: `__getitems__` has joined its items."""
         return batch
 
     def _draw(self, index: int) -> tuple[NDArray[Any], ...]:

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsp.errors import TspError
+from tsp.io.annotations import read_annotations
 from tsp.io.files import atomic, sha256
 from tsp.io.predictions import write_predictions
 from tsp.localise.labels import VideoScores
+from tsp.localise.method import Raw
 from tsp.localise.pgcn.config import Config
 from tsp.segments import tiou
 
@@ -218,25 +220,24 @@ def _nms_per_class(segments: Floats, scores: Floats, label: Ints, threshold: flo
 
 
 def write_refined(
-    raw: Path,
-    names: set[str],
+    raw: Raw,
     output: Path,
     facts: dict[str, Any],
     found: Callable[[Outputs, list[str]], Refined],
     *,
     labelled: bool,
 ) -> None:
-    """Write the segments of the videos among `names`, in seconds.
+    """Write the segments of the videos of the subset, in seconds.
 
     Args:
         raw: raw predictions.
-        names: videos.
         output: predictions.json.
         facts: provenance.
         found: outputs of a video and names of the classes to its segments.
         labelled: with their classes; otherwise as proposals.
     """
-    classes, videos = read_outputs(raw)
+    names = {v.name for v in read_annotations(raw.annotations) if v.subset == raw.subset}
+    classes, videos = read_outputs(raw.path)
     results, candidates = {}, 0
     for video in videos:
         if video.name not in names:

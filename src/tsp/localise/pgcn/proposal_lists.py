@@ -8,12 +8,15 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsp.errors import TspError
+from tsp.io.annotations import read_annotations
 from tsp.io.files import atomic, read_text
+from tsp.io.predictions import read_predictions
 from tsp.io.tables import read_metadata
 from tsp.localise.data import duration_s
 from tsp.localise.nms import Scored
@@ -196,6 +199,51 @@ def _length(video: Listed) -> tuple[str, str]:
     while int(duration * video.fps) < video.n_frames:
         duration = float(np.nextafter(duration, np.inf))
     return repr(duration), repr(video.fps)
+
+
+def from_predictions(path: Path) -> dict[str, Scored]:
+    """Proposals, or detections whose classes are ignored, of a file in ActivityNet's format; repeated segments once."""
+    return {name: _distinct(entries) for name, entries in read_predictions(path).items()}
+
+
+def _distinct(entries: list[dict[str, Any]]) -> Scored:
+    best: dict[tuple[float, float], float] = {}
+    for entry in sorted(entries, key=lambda e: -float(e["score"])):
+        start, end = entry["segment"]
+        best.setdefault((float(start), float(end)), float(entry["score"]))
+    return np.array(list(best), np.float64).reshape(-1, 2), np.array(list(best.values()), np.float64)
+
+
+def write_proposals(
+    found: dict[str, Scored],
+    *,
+    annotations: Path,
+    subset: str,
+    metadata: Path | None,
+    keep: int | None,
+    output: Path,
+    facts: Mapping[str, tuple[int, float]] | None = None,
+) -> None:
+    """Describe proposals by the annotations and write them as a list.
+
+    Args:
+        found: video name -> segments in seconds and scores.
+        annotations: canonical annotations; labels are places in the alphabetical order of their classes.
+        subset: the annotations' own name of it.
+        metadata: frames and rate of its videos; None: see `Clock`.
+        keep: proposals of a video, best first; None: all.
+        output: text file.
+        facts: frames and rate by video name, of videos without metadata.
+
+    Raises:
+        TspError: no video of the subset has proposals.
+    """
+    videos = read_annotations(annotations)
+    own = [v for v in videos if v.subset == subset]
+    made = make_list(own, found, Clock.read(metadata, facts), class_names(videos), keep)
+    if not made:
+        raise TspError(f"{annotations}: none of the {len(own)} {subset!r} videos has proposals")
+    write_list(output, made)
 
 
 def read_list(path: str | Path, *, normalised: bool = False) -> list[Listed]:

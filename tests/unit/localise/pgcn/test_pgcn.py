@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from unit.localise.make import LABELS, SUBSETS, make_set
+from unit.localise.make import LABELS, SUBSETS, make_set, raw_of, side
 
 from tsp.config.load import write_config
 from tsp.encoders.weights import load_state
@@ -18,9 +18,10 @@ from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.features import FeatureFile, feature_writer
 from tsp.io.files import write_json
 from tsp.io.predictions import read_predictions, write_predictions
-from tsp.localise.maps.candidates import from_predictions, from_raw, write_proposals
-from tsp.localise.maps.detections import Raw
-from tsp.localise.method import Refiner
+from tsp.localise.maps.candidates import unsuppressed
+from tsp.localise.maps.detections import Selection
+from tsp.localise.method import Method, Raw, TrainingInputs, candidates_of
+from tsp.localise.nms import Suppression
 from tsp.localise.pgcn import method as pgcn
 from tsp.localise.pgcn.config import PgcnTrainer
 from tsp.localise.pgcn.data import Neighbourhoods, read_source, split, trainables
@@ -35,7 +36,7 @@ from tsp.localise.pgcn.detections import (
 )
 from tsp.localise.pgcn.graphs import neighbour_slots
 from tsp.localise.pgcn.method import Config, Pgcn, PgcnTask, activity_loss, completeness_loss, outputs, regression_loss
-from tsp.localise.pgcn.proposal_lists import Clock
+from tsp.localise.pgcn.proposal_lists import Clock, from_predictions, write_proposals
 from tsp.localise.pgcn.proposal_types import target_statistics
 from tsp.localise.windows import Windows
 from tsp.sweep import Inputs, sweep
@@ -50,7 +51,7 @@ SMALL = Config(
     multiplier=4,
     trainer=PgcnTrainer(epochs=6, batch_size=4, milestones=(5,), validate_every=1),
 )
-FILES = ("train_features", "valid_features", "train_proposals", "valid_proposals", "annotations")
+RULE = Suppression(divisor=0.8, keep=100)
 
 
 def segments_of(video, rng, n=40):
@@ -83,54 +84,29 @@ def data(tmp_path_factory):
 
 
 def train(data, output, seed=0, config=SMALL):
-    pgcn.train(
-        config,
-        train_features=data / "train.h5",
-        valid_features=data / "valid.h5",
-        train_proposals=data / "train.txt",
-        valid_proposals=data / "valid.txt",
-        annotations=data / "annotations.json",
-        subsets=SUBSETS,
-        seed=seed,
-        weights=output / "weights.safetensors",
-        work=output / "work",
-        device="cpu",
-    )
-    return (output / "weights.safetensors").read_bytes()
+    inputs = TrainingInputs(train=side(data, "train", listed=True), valid=side(data, "valid", listed=True))
+    weights = output / "weights.safetensors"
+    pgcn.train(config, inputs, seed=seed, weights=weights, work=output / "work", device="cpu")
+    return weights.read_bytes()
 
 
 def infer(data, output, config=SMALL):
-    pgcn.infer(
-        config,
-        weights=data / "seed0/weights.safetensors",
-        features=data / "valid.h5",
-        proposals=data / "valid.txt",
-        annotations=data / "annotations.json",
-        subset="validation",
-        output=output,
-        device="cpu",
-    )
+    inputs = side(data, "valid", listed=True)
+    pgcn.infer(config, inputs, weights=data / "seed0/weights.safetensors", output=output, device="cpu")
     classes, videos = read_outputs(output)
     return classes, {video.name: video for video in videos}
 
 
 def post_process(data, raw, config=SMALL, labels=None):
     output = raw.with_suffix(".json")
-    pgcn.post_process(
-        config,
-        raw=raw,
-        annotations=data / "annotations.json",
-        subset="validation",
-        labels=labels,
-        output=output,
-    )
+    pgcn.post_process(config, raw_of(data, raw), labels=labels, output=output)
     return read_predictions(output)
 
 
 @pytest.mark.parametrize("name", ["train", "infer", "post_process", "propose"])
 def test_the_module_offers_what_the_contract_says(name):
     ours = inspect.signature(getattr(pgcn, name)).parameters
-    stated = [p for p in inspect.signature(getattr(Refiner, name)).parameters.values() if p.name != "self"]
+    stated = [p for p in inspect.signature(getattr(Method, name)).parameters.values() if p.name != "self"]
     assert [(p.name, p.kind, p.default) for p in ours.values()] == [(p.name, p.kind, p.default) for p in stated]
 
 
@@ -216,7 +192,7 @@ def test_inference_is_the_same_every_time_and_sampling_differs(data, tmp_path):
 def test_order_of_the_proposals_is_of_no_account(data):
     torch.manual_seed(0)
     model = Pgcn(8, 2, SMALL).double().eval()
-    sources = read_source(SMALL, data / "valid.txt", data / "valid.h5", data / "annotations.json", "validation")
+    sources = read_source(SMALL, side(data, "valid", listed=True))
     segments = np.unique(sources[0].listed.segments, axis=0)
     rng = np.random.default_rng(0)
     x, order = rng.random((len(segments), 24)), rng.permutation(len(segments))
@@ -343,8 +319,7 @@ def test_a_proposal_is_proposed_once_by_its_best_class():
 
 def test_proposals_have_no_labels(data, tmp_path):
     infer(data, tmp_path / "raw.h5")
-    files = {"raw": tmp_path / "raw.h5", "annotations": data / "annotations.json", "subset": "validation"}
-    pgcn.propose(SMALL, **files, output=tmp_path / "p.json")
+    pgcn.propose(SMALL, raw_of(data, tmp_path / "raw.h5"), output=tmp_path / "p.json")
     found = read_predictions(tmp_path / "p.json")
     assert sorted(found) == ["11", "2", "5", "8"]
     assert not any("label" in entry for entries in found.values() for entry in entries)
@@ -360,7 +335,7 @@ def test_number_of_pairs_and_no_suppression():
 
 
 def sample_of(data, config, index=0):
-    sources = read_source(config, data / "train.txt", data / "train.h5", data / "annotations.json", "training")
+    sources = read_source(config, side(data, "train", listed=True))
     videos = trainables(config, sources, data / "train.h5")
     samples = Neighbourhoods(videos, config, target_statistics(v.pools for v in videos), 0, repeat=2, batch=4)
     return videos, samples
@@ -449,7 +424,7 @@ def test_statistics_of_the_targets_are_stored_with_the_weights(data, tmp_path):
 
 
 def test_held_out_videos_are_apart(data):
-    sources = read_source(SMALL, data / "train.txt", data / "train.h5", data / "annotations.json", "training")
+    sources = read_source(SMALL, side(data, "train", listed=True))
     kept, aside = split(sources, 0.25, 0)
     names = [s.video.name for s in (*kept, *aside)]
     assert (len(kept), len(aside), len(set(names))) == (6, 2, 8)
@@ -483,27 +458,29 @@ def test_features_without_a_time_are_refused_by_the_time_rule(data, tmp_path):
 
 def test_lists_of_other_videos_are_refused(data):
     with pytest.raises(TspError, match="none of its 4 videos"):
-        read_source(SMALL, data / "valid.txt", data / "train.h5", data / "annotations.json", "training")
+        read_source(SMALL, replace(side(data, "train"), proposals=data / "valid.txt"))
+    with pytest.raises(TspError, match="none are given for subset 'training'"):
+        read_source(SMALL, side(data, "train"))
 
 
 def test_proposals_of_raw_predictions(data, tmp_path):
-    """Of a method with `candidates`, as BMN, and of one with `proposals`, as G-TAD."""
     with h5py.File(tmp_path / "raw.h5", "w") as file:
         for name in ("2", "5"):
             group = file.create_group(name)
             group["map"], group["start"], group["end"] = np.zeros((2, 4, 4)), np.zeros(4), np.zeros(4)
     segments, scores = np.array([[0.1, 0.5], [0.2, 0.9]]), np.array([0.3, 0.7])
-    bmn = SimpleNamespace(__name__="bmn", candidates=lambda *a: SimpleNamespace(segments=segments, score=scores))
-    gtad = SimpleNamespace(__name__="gtad", proposals=lambda *a: (segments, scores))
+    selection = Selection(scored=lambda _: (segments, scores), rule=RULE)
     duration = {v.name: v.duration_s for v in read_annotations(data / "annotations.json")}
     raw = Raw(path=tmp_path / "raw.h5", annotations=data / "annotations.json", subset="validation")
-    config = SimpleNamespace(windows=None)
-    for method in (bmn, gtad):
-        found, facts = from_raw(method, config, raw)
-        assert (list(found), facts) == (["2", "5"], {})
-        np.testing.assert_allclose(found["5"][0], segments * duration["5"])
+    made = unsuppressed(raw, selection, length=4, windows=None)
+    assert (list(made.found), made.frames) == (["2", "5"], {})
+    np.testing.assert_allclose(made.found["5"][0], segments * duration["5"])
+    halved = unsuppressed(raw, replace(selection, length_s=lambda video: video.duration_s / 2), 4, None)
+    np.testing.assert_allclose(halved.found["5"][0], segments * duration["5"] / 2)
+    method = SimpleNamespace(__name__="x", candidates=lambda config, _: config)
+    assert candidates_of(method, made, raw) is made
     with pytest.raises(TspError, match="offers no candidates"):
-        from_raw(SimpleNamespace(__name__="x"), config, raw)
+        candidates_of(SimpleNamespace(__name__="x"), None, raw)
 
 
 def test_proposals_of_windows(data, tmp_path):
@@ -515,14 +492,14 @@ def test_proposals_of_windows(data, tmp_path):
             group["map"], group["start"], group["end"] = np.full((2, 1, 1), value), np.zeros(1), np.zeros(1)
     raw = Raw(path=tmp_path / "raw.h5", annotations=data / "annotations.json", subset="validation")
 
-    def proposals(maps, *_):
-        value = maps[0, 0, 0]
+    def scored(maps):
+        value = maps["map"][0, 0, 0]
         rows = [[0.5, 0.8], [0.0, 1.0]] if value < 0.5 else [[0.0, 0.3], [0.1, 0.9]]
         return np.array(rows), np.array([value, 0.1])
 
-    config = SimpleNamespace(windows=Windows(longest_frames=50), length=10)
-    found, facts = from_raw(SimpleNamespace(__name__="gtad", proposals=proposals), config, raw)
-    assert facts == {"2": (70, 25.0)}
+    made = unsuppressed(raw, Selection(scored=scored, rule=RULE), length=10, windows=Windows(longest_frames=50))
+    found = made.found
+    assert made.frames == {"2": (70, 25.0)}
     # [0, 50) is too long; [25, 40) is proposed twice.
     np.testing.assert_allclose(found["2"][0], np.array([[25, 40], [30, 70]]) / 25)
     np.testing.assert_allclose(found["2"][1], [0.9, 0.1])
