@@ -96,7 +96,7 @@ def _videos(path: Path) -> Iterator[Outputs]:
 
 
 def fuse_streams(paths: Sequence[Path], weights: Sequence[float], output: Path) -> None:
-    """Average the raw predictions of streams (RGB, flow) trained apart on the same proposals.
+    """Average the raw predictions of streams (RGB, flow) that were trained separately on the same proposals.
 
     Args:
         paths: raw predictions, one file per stream.
@@ -104,15 +104,15 @@ def fuse_streams(paths: Sequence[Path], weights: Sequence[float], output: Path) 
         output: raw predictions to write, which post-processing takes like those of one stream.
 
     Raises:
-        TspError: streams with other classes, videos or proposals.
+        TspError: the streams differ in classes, videos or proposals, or a weight is not positive.
 
     Paper: P-GCN section 4.1 (two-stream fusion): logits, completeness and regression are averaged, not scores.
     """
-    if len(paths) != len(weights) or not paths or sum(weights) <= 0:
+    if len(paths) != len(weights) or min(weights, default=0.0) <= 0:
         raise TspError(f"{len(paths)} streams and {len(weights)} weights: expected one positive weight per stream")
     read = [read_outputs(path) for path in paths]
     if any(classes != read[0][0] for classes, _ in read):
-        raise TspError(f"{paths[0]} and another stream have other classes")
+        raise TspError(f"{', '.join(map(str, paths))}: the streams differ in their classes")
     share = np.asarray(weights, np.float64) / sum(weights)
     facts = {"streams_sha256": json.dumps([sha256(path) for path in paths]), "weights": json.dumps(share.tolist())}
     write_outputs(output, _fused(paths, [videos for _, videos in read], share), read[0][0], facts)

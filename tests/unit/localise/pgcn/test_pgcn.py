@@ -11,6 +11,7 @@ import pytest
 import torch
 from unit.localise.make import LABELS, SUBSETS, make_set, raw_of, side
 
+from tsp.cli import main
 from tsp.config.load import write_config
 from tsp.encoders.weights import load_state
 from tsp.errors import TspError
@@ -267,6 +268,27 @@ def test_streams_are_averaged_before_they_are_scored(tmp_path):
     for key in ("activity", "completeness", "regression"):
         expected = (1.2 * getattr(first, key) + getattr(second, key)) / 2.2
         np.testing.assert_allclose(getattr(video, key), expected, atol=1e-6)
+
+
+def test_the_command_fuses_with_the_published_weight(tmp_path, capsys):
+    for name, seed in (("a", 0), ("b", 1)):
+        video = replace(made_outputs(seed=seed), segments=made_outputs().segments)
+        write_outputs(tmp_path / f"{name}.h5", iter([video]), ["x", "y"], {})
+    files = [str(tmp_path / "a.h5"), str(tmp_path / "b.h5")]
+    for options, weight in (([], 1.2), (["--weight", "2"], 2.0)):
+        assert main(["fuse", *files, "--output", str(tmp_path / "both.h5"), *options]) == 0
+        fuse_streams(files, [1.0, weight], tmp_path / "same.h5")
+        assert (tmp_path / "both.h5").read_bytes() == (tmp_path / "same.h5").read_bytes()
+    assert main(["fuse", *files, "--output", str(tmp_path / "none.h5"), "--weight", "0"]) == 1
+    assert "error: 2 streams and 2 weights: expected one positive weight per stream" in capsys.readouterr().err
+    assert not (tmp_path / "none.h5").exists()
+
+
+def test_streams_with_other_classes_are_refused(tmp_path):
+    for name, classes in (("a", ["x", "y"]), ("b", ["x", "z"])):
+        write_outputs(tmp_path / f"{name}.h5", iter([made_outputs()]), classes, {})
+    with pytest.raises(TspError, match="differ in their classes"):
+        fuse_streams([tmp_path / "a.h5", tmp_path / "b.h5"], [1, 1], tmp_path / "both.h5")
 
 
 def test_streams_of_other_proposals_are_refused(tmp_path):
