@@ -72,7 +72,7 @@ def test_best_of_each_score_is_bold(trained):
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ({"lr": [0.1]}, "'lr' is no option of the post-processing of tsp.localise"),
+        ({"lr": [0.1]}, "'lr' is not an option of the post-processing of tsp.localise"),
         ({"windows.longest_frames": [300]}, "this experiment has no windows"),
         ({"nms_keep": ["many"]}, "nms_keep=many"),
         ({"nms_keep": []}, "no values"),

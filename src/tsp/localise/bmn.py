@@ -1,4 +1,4 @@
-"""BMN: boundary-matching network for temporal action proposals (Lin et al., ICCV 2019), and detections on top.
+"""BMN: boundary-matching network for temporal action proposals (Lin et al., ICCV 2019), and its detections.
 
 B batch, C feature channels, P channels before matching, T snippets, D durations, V videos. A segment runs from its
 first to its last snippet, [first, last + 1); the map's rows and columns are those two, or duration - 1 and first.
@@ -50,7 +50,7 @@ class BmnTrainer(TrainerConfig):
     weight_decay: float = 1e-4
     """L2 weight decay."""
     schedule: Literal["constant", "warmup_steps"] = "warmup_steps"
-    """Times `gamma` at each milestone."""
+    """Multiply the rate by `gamma` at each milestone."""
     milestones: tuple[int, ...] = (7,)
     """Epochs from which the rate is multiplied by `gamma`."""
     gamma: float = 0.1
@@ -74,7 +74,7 @@ class Config:
     align_corners: bool = False
     """Convention of the resampling in time; the paper does not state it."""
     layout: Layout = "start_end"
-    """Map of first and last snippet, or of duration and start; the 3x3 convolutions see different neighbours."""
+    """Axes of the map: first and last snippet, or duration and start; they decide which cells are neighbours."""
     sampled_end: SampledEnd = "next"
     """A segment's features are sampled up to the snippet after its last, or up to its last."""
     bins: int = 32
@@ -92,9 +92,9 @@ class Config:
     node_cell: tuple[float, float] = (-0.5, 0.5)
     """Node i covers [i + first, i + second] snippets in the boundary targets."""
     windows: Windows | None = None
-    """Cut long videos into windows of `length` snippets, as on THUMOS14; null: a video becomes `length` snippets."""
+    """Cut long videos into windows of `length` snippets, as on THUMOS14; null: resample each video to `length`."""
     time_base: Literal["feature_frames", "duration"] = "feature_frames"
-    """Length by which labels are normalised: that covered by the annotation's feature frames (released), or all."""
+    """Length that normalises labels: that of the annotation's feature frames (released), or the video's duration."""
     lr: float = 5e-4
     """Learning rate."""
     regression_weight: float = 10.0
@@ -104,11 +104,11 @@ class Config:
     zero_is_low: bool = False
     """Cells without overlap count among those of low tIoU in the regression loss."""
     candidates: Literal["all", "peaks", "padded_peaks"] = "all"
-    """Boundaries of proposals: any snippets; peaks of the boundary scores; peaks that the two ends may be too."""
+    """Boundaries of proposals: all snippets; peaks of the boundary scores; peaks including first and last snippet."""
     end_node: Literal["next", "last"] = "next"
     """Node that scores the end of a segment: that after its last snippet, or its last."""
     end_at_border: bool = False
-    """Also propose segments that end with the video; where there is no node after it, the last one scores their end."""
+    """Also propose segments that end with the video; their end is scored by the last node if there is none after it."""
     proposal_nms_above: tuple[float, float] = (0.5, 0.9)
     """Soft-NMS of proposals: decay where the tIoU is above a + (b - a) x the length, as a share of the video."""
     proposal_nms_divisor: float = 0.4
@@ -116,18 +116,18 @@ class Config:
     proposal_time_base: Literal["snippets", "duration"] = "snippets"
     """Seconds of proposals: of whole 16-frame snippets of the annotation's frames (released), or of the video."""
     detection_nms_divisor: float = 0.85
-    """Soft-NMS of detections, which decay wherever they overlap."""
+    """Soft-NMS of detections; scores decay wherever segments overlap."""
     boundary_in_detections: bool = False
-    """Multiply the boundary scores into detections too; TSP's code leaves them out."""
+    """Multiply boundary scores into the scores of detections; TSP's code does not."""
     nms_keep: int = 100
-    """Segments of a video."""
+    """Number of segments kept per video."""
     classes: int = 1
-    """Video-level classes that every segment is given."""
+    """Number of video-level classes assigned to each segment."""
     trainer: BmnTrainer = field(default_factory=BmnTrainer)
     """Epochs, batch, optimiser, schedule."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no grid or grouped convolution has."""
+        """Reject sizes that do not fit the grid or the grouped convolutions."""
         if not 1 <= self.durations <= self.length or self.length < 3:
             raise ValueError(f"durations {self.durations} and length {self.length}: expected 1 <= durations <= length")
         if self.bins < 1:
@@ -190,7 +190,7 @@ class Bmn(nn.Module):
         base, grid = self.base(x), self.config.grid
         assert self.mix.bias is not None
         cells = match_and_mix(self.reduce(base), self.mix.weight, self.mix.bias, grid)
-        # Invalid cells hold the biases, which the 3x3 convolutions carry into their neighbours, as released.
+        # Invalid cells hold the biases, which the 3x3 convolutions spread to their neighbours, as released.
         cells = torch.relu(pointwise(self.first, torch.relu(cells)))
         return self.map(to_map(cells, grid.valid)), self.start(base)[:, 0], self.end(base)[:, 0]
 
@@ -207,15 +207,15 @@ class BmnTask(MapTask):
 
 
 def targets(segments: Floats, config: Config, boundaries: Floats | None = None) -> dict[str, Tensor]:
-    """What the network should find.
+    """Training targets of a video or window.
 
     Args:
         segments: `[N, 2]` in units of the video's length, 0 to 1.
         config: sizes, layout, node cells.
-        boundaries: `[N, 2]` starts and ends where they differ from the segments': those of a window are not clamped.
+        boundaries: `[N, 2]` starts and ends if they differ from the segments': those of a window are not clamped.
 
     Returns:
-        `iou` in the map's layout, `start` and `end` `[T]`, float32, as they are compared with the thresholds.
+        `iou` in the map's layout, `start` and `end` `[T]`, float32, the precision in which thresholds are applied.
 
     Paper: BMN section 3.4 (labels).
     """

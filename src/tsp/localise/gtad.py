@@ -39,7 +39,7 @@ class GtadTrainer(TrainerConfig):
     weight_decay: float = 1e-4
     """L2 weight decay."""
     schedule: Literal["constant", "warmup_steps"] = "warmup_steps"
-    """Times `gamma` at each milestone."""
+    """Multiply the rate by `gamma` at each milestone."""
     milestones: tuple[int, ...] = (5,)
     """Epochs from which the rate is multiplied by `gamma`."""
     gamma: float = 0.1
@@ -50,9 +50,9 @@ class GtadTrainer(TrainerConfig):
 class Config:
     """Options of G-TAD. Defaults: ActivityNet with TSP features.
 
-    THUMOS14 with TSP features: the entry `gtad_thumos14` of config/experiments.yaml. Its released code weighs the
-    losses the wrong way round (regression_weight 1, classification_weight 10), by which the published numbers were
-    made; as meant by the paper they are 10 and 1.
+    THUMOS14 with TSP features: the entry `gtad_thumos14` of config/experiments.yaml. Its released code swaps the loss
+    weights (regression_weight 1, classification_weight 10), and the published numbers were made with these; the paper
+    intends 10 and 1.
     """
 
     length: int = 100
@@ -74,7 +74,7 @@ class Config:
     gcn_groups: int = 32
     """Paths of a GCNeXt block."""
     neighbours: int = 3
-    """k of the semantic graph, the snippet itself included."""
+    """k of the semantic graph, including the snippet itself."""
     inner_samples: int = 32
     """Points that SGAlign samples of each segment."""
     context_samples: int = 4
@@ -86,9 +86,9 @@ class Config:
     node_cell_end: float = 1.5
     """Node i covers [i - 0.5, i + this] snippets in the boundary targets: 1.5 as released, 0.5 for THUMOS14."""
     windows: Windows | None = None
-    """Cut long videos into windows of `length` snippets, as on THUMOS14; null: a video becomes `length` snippets."""
+    """Cut long videos into windows of `length` snippets, as on THUMOS14; null: resample each video to `length`."""
     time_base: Literal["feature_frames", "duration"] = "feature_frames"
-    """Length by which labels are normalised: that covered by the annotation's feature frames (released), or all."""
+    """Length that normalises labels: that of the annotation's feature frames (released), or the video's duration."""
     lr: float = 4e-3
     """Learning rate."""
     regression_weight: float = 10.0
@@ -98,20 +98,20 @@ class Config:
     class_count_extra: int = 0
     """Added to the counts of positive and of negative cells in their loss: 0 for ActivityNet, 10 for THUMOS14."""
     boundary_filter: bool = True
-    """Segments run between peaks of the boundary scores (ActivityNet), or between any two snippets (THUMOS14)."""
+    """Segments run between peaks of the boundary scores (ActivityNet) instead of any two snippets (THUMOS14)."""
     end_at_border: bool = False
     """Also propose segments that end with the last snippet; the released code does not."""
     nms_divisor: float = 0.8
     """Gaussian Soft-NMS: scores decay by exp(-tIoU^2 / divisor)."""
     nms_keep: int = 100
-    """Segments of a video."""
+    """Number of segments kept per video."""
     classes: int = 2
-    """Video-level classes that every segment is given."""
+    """Number of video-level classes assigned to each segment."""
     trainer: GtadTrainer = field(default_factory=GtadTrainer)
     """Epochs, batch, optimiser, schedule."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no grid or grouped convolution has."""
+        """Reject sizes that do not fit the grid or the grouped convolutions."""
         if not 1 <= self.durations <= self.length or self.length < 3:
             raise ValueError(f"durations {self.durations} and length {self.length}: expected 1 <= durations <= length")
         if self.inner_samples < 1 or self.context_samples < 0:
@@ -222,7 +222,7 @@ class Gtad(nn.Module):
         first, *middle, last = self.map.children()
         cells = torch.relu(pointwise(first, cells))
         if self.config.map_kernel == 1:
-            # Nothing crosses from cell to cell: the invalid half of the map need not be computed.
+            # Cells are independent: the invalid half of the map need not be computed.
             for layer in middle:
                 cells = torch.relu(pointwise(layer, cells))
             return to_map(pointwise(last, cells).sigmoid(), grid)
@@ -241,15 +241,15 @@ class GtadTask(MapTask):
 
 
 def targets(segments: Floats, config: Config, boundaries: Floats | None = None) -> dict[str, Tensor]:
-    """What the network should find.
+    """Training targets of a video or window.
 
     Args:
         segments: `[N, 2]` in units of the video's length, 0 to 1.
         config: sizes, node cells.
-        boundaries: `[N, 2]` starts and ends where they differ from the segments': those of a window are not clamped.
+        boundaries: `[N, 2]` starts and ends if they differ from the segments': those of a window are not clamped.
 
     Returns:
-        `iou` `[D, T]`, `start` and `end` `[T]`, float32, as they are compared with the thresholds.
+        `iou` `[D, T]`, `start` and `end` `[T]`, float32, the precision in which thresholds are applied.
 
     Paper: G-TAD section 3.4 (labels).
     """

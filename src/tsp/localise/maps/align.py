@@ -1,7 +1,7 @@
 """SGAlign of G-TAD as one constant matrix, applied after the convolution that follows it.
 
-Aligning samples features at fixed points and the 1x1 convolution behind it mixes channels: both are linear, so their
-order is free. Mixing first leaves S columns per snippet to sample instead of C x S per cell, and the samples of all
+Aligning samples features at fixed points and the 1x1 convolution after it mixes channels: both are linear, so they
+commute. Mixing first leaves S columns per snippet to sample instead of C x S per cell, and the samples of all
 cells are one constant sparse matrix, built once per grid.
 
 T snippets, D durations, S samples of a cell (inner, then context), O outputs of the convolution, cell (d, s).
@@ -96,7 +96,7 @@ def operator(grid: AlignmentGrid, dtype: torch.dtype, device: torch.device) -> t
     """The alignment A `[cells + 1, T * S]` and its transpose; column t * S + j is sample j at snippet t.
 
     Sparse on the CPU (3 % and 15 % of the entries are not zero); dense on a GPU, where the product is fast enough and
-    adds in a fixed order.
+    sums in a fixed order.
     """
     samples = grid.inner + grid.context
     rows, columns, weights = [], [], []

@@ -16,9 +16,9 @@ def unsuppressed(raw: Raw, selection: Selection, length: int, windows: Windows |
 
     Args:
         raw: raw predictions.
-        selection: which segments, and their seconds.
+        selection: segments, scores, and seconds.
         length: T.
-        windows: how the videos are cut.
+        windows: cutting of long videos.
     """
     found, frames = {}, {}
     for video, pieces in progress(read_raw(raw, windows), desc="candidates", unit="video"):

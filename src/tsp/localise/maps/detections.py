@@ -27,7 +27,7 @@ from tsp.types import Video
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Maps = Mapping[str, Floats]
-# Digits of seconds and of scores where output is rounded (G-TAD on THUMOS14).
+# Digits of seconds and of scores if output is rounded (G-TAD on THUMOS14).
 DIGITS = (1, 6)
 
 
@@ -38,7 +38,7 @@ class Selection:
     Args:
         scored: maps -> scored segments, in units of the video or window.
         rule: Soft-NMS; with windows first of each window, then of all together.
-        length_s: seconds that a segment's 1 stands for, of a video without windows.
+        length_s: seconds of the unit of segments, of a video without windows.
     """
 
     scored: Callable[[Maps], Scored]
@@ -50,7 +50,7 @@ def read_raw(raw: Raw, windows: Windows | None) -> Iterator[tuple[Video, list[tu
     """Videos in the order of the annotations, each with its maps (float64): one, or one per window.
 
     Raises:
-        TspError: a damaged file, or one made with windows where none are expected, or the reverse.
+        TspError: a damaged file, or one made with windows if none are expected, or the reverse.
     """
     try:
         with h5py.File(raw.path, "r") as file:
@@ -58,7 +58,7 @@ def read_raw(raw: Raw, windows: Windows | None) -> Iterator[tuple[Video, list[tu
                 if video.subset == raw.subset and video.name in file:
                     group = file[video.name]
                     if ("fps" in group.attrs) != (windows is not None):
-                        raise TspError(f"{raw.path}: `windows` was another in the inference; run it again")
+                        raise TspError(f"{raw.path}: `windows` has changed since the inference; run it again")
                     yield video, _pieces(group)
     except OSError as error:
         raise TspError(f"{raw.path}: damaged raw predictions ({error}); run the inference again") from error
@@ -81,9 +81,9 @@ def scored_seconds(raw: Raw, selection: Selection, length: int, windows: Windows
 
     Args:
         raw: raw predictions.
-        selection: which segments, their suppression and their seconds.
+        selection: segments, scores, suppression, and seconds.
         length: T.
-        windows: how long videos are cut; None: a whole video is one map.
+        windows: cutting of long videos; None: a whole video is one map.
 
     Returns:
         Video name -> segments `[N, 2]` and scores `[N]`, in order of emission.
@@ -122,8 +122,8 @@ def write_segments(
         found: `scored_seconds`.
         version: the method.
         facts: provenance.
-        labels: class scores, and how many classes every segment is given, its score times the class's; None:
-            proposals without label.
+        labels: class scores, and the number of classes assigned to each segment, whose score is multiplied by the
+            class's; None: proposals without labels.
         rounded: seconds to 0.1, scores to 6 decimals.
     """
     results = {}
@@ -138,7 +138,7 @@ def write_segments(
             ]
             for label, share in classes
         ]
-        # Rounding makes ties, whose order counts: where the released code rounds, a segment's classes are neighbours.
+        # Rounding makes ties, so the order matters: the released code that rounds groups by segment.
         order = zip(*by_class, strict=True) if rounded else by_class
         entries = [entry for group in order for entry in group]
         results[name] = [_rounded(entry) for entry in entries] if rounded else entries
@@ -148,7 +148,7 @@ def write_segments(
 
 
 def _rounded(entry: dict[str, Any]) -> dict[str, Any]:
-    # Python's own rounding, as released; NumPy's differs in the last digit.
+    # Python's rounding, as released; NumPy's differs in the last digit.
     seconds, digits = DIGITS
     segment = [round(t, seconds) for t in entry["segment"]]
     return {**entry, "score": round(entry["score"], digits), "segment": segment}

@@ -1,6 +1,6 @@
 """The boundary-matching layer of BMN as one constant matrix, applied after the convolution that follows it.
 
-Sampling features at fixed points and the convolution over the samples are both linear, so their order is free. Mixing
+Sampling features at fixed points and the convolution over the samples are both linear, so they commute. Mixing
 channels first leaves S columns per snippet to sample instead of P x S per cell, and the samples of all cells are one
 constant sparse matrix, built once per grid.
 
@@ -27,7 +27,7 @@ POINTS, EXPAND = 3, 0.5
 
 @dataclass(frozen=True)
 class MatchingGrid:
-    """The geometry of the map; a cell stands for the segment from its first to its last snippet, both included.
+    """The geometry of the map; a cell is the segment from its first to its last snippet, both included.
 
     Args:
         length: T.
@@ -66,7 +66,7 @@ def points(first: NDArray[np.int64], last: NDArray[np.int64], grid: MatchingGrid
     low, high = first - margin, end + margin
     count = grid.bins * POINTS
     step = (high - low) / (count - 1)
-    # Operations in the released order: at -1 a rounding decides between no weight and the whole.
+    # Operations in the released order: at -1 the rounding decides between no weight and full weight.
     return np.asarray(low[:, None] + step[:, None] * np.arange(count))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor, nn
 
-# Columns of a sparse product on the CPU: more would push the operand out of the cache, at five times the time.
+# Columns of a sparse product on the CPU: with more, the operand leaves the cache and takes five times as long.
 WIDTH = 32
 Ints = NDArray[np.int64]
 
@@ -29,12 +29,12 @@ def assemble(
     """The matrix of the summed entries, and its transpose.
 
     Args:
-        row, column, weight: entries in any order; equal places add up.
+        row, column, weight: entries in any order; duplicates are summed.
         shape: rows and columns.
         dtype: of the matrix.
-        device: on a CPU both are sparse; on a GPU dense, where the product is fast enough and adds in a fixed order.
+        device: on a CPU both are sparse; on a GPU dense, where the product is fast enough and sums in a fixed order.
     """
-    # SciPy's own sort is not stable: the order in which equal places add up decides their last bits.
+    # SciPy's sort is not stable, and the order of summing duplicates decides their last bits.
     order = np.lexsort((column, row))
     entries = sparse.csr_array((weight[order], (row[order], column[order])), shape)
     matrix = _csr(entries, dtype)

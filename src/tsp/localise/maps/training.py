@@ -36,7 +36,7 @@ class MapConfig(Protocol):
 
     @property
     def windows(self) -> Windows | None:
-        """How long videos are cut; None: a whole video is one map."""
+        """Cutting of long videos; None: a whole video is one map."""
 
     @property
     def time_base(self) -> str:
@@ -60,7 +60,7 @@ class MapConfig(Protocol):
 
 
 class MapTask:
-    """The trainer's view of such a network; its metric is the validation loss.
+    """The trainer's view of a network; its metric is the validation loss.
 
     Args:
         model: `[B, C, T]` to map `[B, 2, rows, columns]`, starts `[B, T]` and ends `[B, T]`, all in 0 to 1.
@@ -93,8 +93,11 @@ class MapTask:
         return [{"params": list(self.model.parameters()), "lr": self.config.lr, "name": "all"}]
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Node, regression and classification loss of a batch (gtad.md 5, bmn.md 6)."""
-        # Sums of ten thousand cells need single precision.
+        """Node, regression and classification loss of a batch.
+
+        Paper: G-TAD section 3.4, BMN section 3.4 (training).
+        """
+        # Summing ten thousand cells needs single precision.
         found, start, end = (part.float() for part in self.model(batch["features"]))
         iou, valid = batch["iou"], self.valid.to(found.device)
         node = found.new_zeros(())
@@ -127,7 +130,7 @@ class MapTask:
 
 
 def examples(subset: Subset, config: MapConfig, targets: Callable[[Floats, Floats], dict[str, Tensor]]) -> Rows:
-    """Features and targets of a subset, in memory; of windows, those that show most of an action.
+    """Features and targets of a subset, in memory; of windows, those that contain most of an action.
 
     Args:
         subset: videos or windows with features.
@@ -135,13 +138,13 @@ def examples(subset: Subset, config: MapConfig, targets: Callable[[Floats, Float
         targets: actions `[N, 2]` in units of the video or window, for the map and for its boundaries, to named targets.
 
     Raises:
-        TspError: no window shows enough of an action.
+        TspError: no window contains enough of an action.
     """
     if config.windows is not None:
         return _window_examples(subset, config.length, config.windows, targets)
     unstated = sum(not has_feature_frames(video) for video in subset.videos)
     if config.time_base == "feature_frames" and unstated:
-        log.info("%d of %d videos state no feature_frame: their duration is used", unstated, len(subset.videos))
+        log.info("%d of %d videos do not state feature_frame: their duration is used", unstated, len(subset.videos))
     segments = [normalised_segments(video, config.time_base) for video in subset.videos]
     return _rows(subset.features, [targets(found, found) for found in segments])
 
@@ -153,8 +156,8 @@ def _window_examples(
     labels = [window_labels(video, window, length, windows) for video, window in pairs]
     kept = [row for row, found in enumerate(labels) if found.covered > windows.coverage]
     if not kept:
-        raise TspError(f"none of {len(labels)} windows holds more than {windows.coverage:g} of an action")
-    log.info("%d of %d windows hold more than %g of an action", len(kept), len(labels), windows.coverage)
+        raise TspError(f"none of {len(labels)} windows contains more than {windows.coverage:g} of an action")
+    log.info("%d of %d windows contain more than %g of an action", len(kept), len(labels), windows.coverage)
     return _rows(subset.features[kept], [targets(labels[row].segments, labels[row].boundaries) for row in kept])
 
 

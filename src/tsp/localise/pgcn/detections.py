@@ -31,7 +31,7 @@ SCORES = ("activity", "completeness", "regression")
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What the network says of the proposals of a video.
+    """Outputs of the network for the proposals of a video.
 
     Args:
         name: of the video.
@@ -81,7 +81,7 @@ def read_outputs(path: Path) -> tuple[list[str], Iterator[Outputs]]:
         with h5py.File(path, "r") as file:
             classes = json.loads(file.attrs["classes"])
     except (OSError, KeyError, ValueError) as error:
-        raise TspError(f"{path}: no raw predictions of P-GCN ({error}); run the inference again") from error
+        raise TspError(f"{path}: not raw predictions of P-GCN ({error}); run the inference again") from error
     return classes, _videos(path)
 
 
@@ -101,7 +101,7 @@ def fuse_streams(paths: Sequence[Path], weights: Sequence[float], output: Path) 
     Args:
         paths: raw predictions, one file per stream.
         weights: of the streams; only their ratio counts (published: flow 1.2, RGB 1).
-        output: raw predictions to write, which post-processing takes like those of one stream.
+        output: raw predictions to write; post-processing reads them like those of one stream.
 
     Raises:
         TspError: the streams differ in classes, videos or proposals, or a weight is not positive.
@@ -145,12 +145,12 @@ def class_scores(activity: Floats, completeness: Floats) -> Floats:
 
 
 def hard_nms(segments: Floats, scores: Floats, threshold: float) -> Ints:
-    """Greedy suppression: rows that stay, best first; equal scores: the earlier row first.
+    """Greedy suppression: rows that remain, best first; equal scores: the earlier row first.
 
     Args:
         segments: `[m, 2]`.
         scores: `[m]`.
-        threshold: tIoU above which the lower-scored row goes.
+        threshold: tIoU above which the lower-scored row is removed.
     """
     order = np.argsort(-scores, kind="stable")
     over = tiou(segments[order], segments[order]) > threshold
@@ -177,22 +177,22 @@ def refined(config: Config, video: Outputs, shares: Floats | None = None) -> Ref
     """Detections of a video.
 
     Args:
-        config: `top`, NMS, and where it comes.
+        config: `top` and NMS.
         video: its outputs.
-        shares: `[K]` factor of each class, 0 for classes that the video does not have; None: all 1.
+        shares: `[K]` factor of each class, 0 for classes absent from the video; None: all 1.
     """
     scores = class_scores(video.activity, video.completeness)
     if shares is not None:
         scores = scores * shares
     proposal, label = np.divmod(np.argsort(-scores, axis=None, kind="stable")[: config.top], max(1, scores.shape[1]))
     score = scores[proposal, label]
-    # Classes that the video does not have.
+    # Drop classes absent from the video.
     proposal, label, score = proposal[score > 0], label[score > 0], score[score > 0]
     return _survivors(config, video, proposal, label, score, groups=label)
 
 
 def refined_proposals(config: Config, video: Outputs) -> Refined:
-    """Each proposal once, refined and scored by its best class; suppressed whatever the class."""
+    """Each proposal once, refined and scored by its best class; suppressed regardless of class."""
     scores = class_scores(video.activity, video.completeness)
     label, score = scores.argmax(axis=1), scores.max(axis=1)
     proposal = np.argsort(-score, kind="stable")[: config.top]
@@ -233,8 +233,8 @@ def write_refined(
         raw: raw predictions.
         output: predictions.json.
         facts: provenance.
-        found: outputs of a video and names of the classes to its segments.
-        labelled: with their classes; otherwise as proposals.
+        found: outputs of a video and class names -> its segments.
+        labelled: write class labels; False: proposals.
     """
     names = {v.name for v in read_annotations(raw.annotations) if v.subset == raw.subset}
     classes, videos = read_outputs(raw.path)
@@ -259,10 +259,10 @@ def class_shares(config: Config, name: str, classes: Sequence[str], labels: Vide
     """`[K]` video-level scores of the video's `video_classes` best classes; 0 for the others.
 
     Raises:
-        TspError: a class that the annotations do not have.
+        TspError: a class that is not annotated.
     """
     best = dict(labels.best(name, config.video_classes or len(classes)))
     unknown = sorted(set(best) - set(classes))
     if unknown:
-        raise TspError(f"{labels.source}: class {unknown[0]!r} of video {name!r} is none of the annotations'")
+        raise TspError(f"{labels.source}: class {unknown[0]!r} of video {name!r} is not a class of the annotations")
     return np.array([best.get(label, 0.0) for label in classes])

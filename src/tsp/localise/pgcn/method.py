@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 POST_PROCESS = ("top", "nms_threshold", "nms", "video_classes")
 REFINES = True
 PRODUCER = f"tsp {__version__} localise.pgcn"
-# Roots whose drawn neighbourhoods are in memory at a time.
+# Roots whose sampled neighbourhoods are in memory at a time.
 ROOTS = 128
 
 
@@ -76,7 +76,7 @@ class Pgcn(nn.Module):
         for head in (self.activity, self.completeness, self.regression):
             nn.init.normal_(head.weight, std=0.001)
             nn.init.zeros_(head.bias)
-        # Of the regression targets; kept with the weights.
+        # Statistics of the regression targets, saved with the weights.
         self.register_buffer("mean", torch.zeros(2))
         self.register_buffer("deviation", torch.ones(2))
 
@@ -216,14 +216,14 @@ def train(
     files = {"train_features": train.features, "train_proposals": list_of(train), "annotations": train.annotations}
     if config.watch == "valid":
         files |= {"valid_features": valid.features, "valid_proposals": list_of(valid)}
-    learnt = read_source(config, train)
+    sources = read_source(config, train)
     watched: list[Trainable] = []
     if config.watch == "held_out":
-        learnt, aside = split(learnt, config.held_out, seed)
-        watched = trainables(config, aside, train.features)
+        sources, held_out = split(sources, config.held_out, seed)
+        watched = trainables(config, held_out, train.features)
     elif config.watch == "valid":
         watched = trainables(config, read_source(config, valid), valid.features)
-    videos = trainables(config, learnt, train.features)
+    videos = trainables(config, sources, train.features)
     statistics = target_statistics(v.pools for v in videos)
     size, repeat = config.trainer.batch_size, config.multiplier
     samples = Neighbourhoods(videos, config, statistics, seed, repeat=repeat, batch=size)
@@ -294,7 +294,7 @@ def outputs(
         model: in evaluation mode.
         features: `[n, 3 D]`.
         slots: `[n, 10]`.
-        number: of the video: what is drawn follows from it alone.
+        number: of the video; the draws depend on it alone.
     """
     device = model.mean.device
     x = torch.from_numpy(features).to(device)
@@ -307,11 +307,11 @@ def outputs(
 
 
 def post_process(config: Config, raw: Raw, *, labels: Path | None, output: Path) -> None:
-    """See `method.Method.post_process`; `labels` None: P-GCN's own classes.
+    """See `method.Method.post_process`; without `labels` the classes are P-GCN's.
 
     Paper: P-GCN sections 3.3 and 4.1.
-    Differs: the rule by which the paper brings in video-level scores on ActivityNet is not released; here they multiply
-        the scores of the video's `video_classes` best classes.
+    Differs: the paper's rule for video-level scores on ActivityNet is not released; here they multiply the scores of
+        the video's `video_classes` best classes.
     """
     if config.video_classes is not None and labels is None:
         raise TspError("video_classes: needs video-level scores, `labels` of the experiment")

@@ -26,7 +26,7 @@ from tsp.types import Video
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-# Rate of the standardised videos, for annotations whose videos are not at hand.
+# Rate of the standardised videos, for annotations whose videos are not available.
 FPS = 30.0
 
 
@@ -70,7 +70,7 @@ def class_names(videos: Iterable[Video]) -> list[str]:
 
 
 def describe(segments: ArrayLike, instances: ArrayLike, labels: ArrayLike) -> tuple[Ints, Floats, Floats]:
-    """Label, best tIoU and overlap of proposals, as a list states them.
+    """Label, best tIoU and overlap of proposals, the columns of a list.
 
     Args:
         segments: `[n, 2]` any unit.
@@ -80,7 +80,7 @@ def describe(segments: ArrayLike, instances: ArrayLike, labels: ArrayLike) -> tu
     Returns:
         `[n]` labels, `[n]` best tIoU, `[n]` share of the proposal inside that instance; all 0 without overlap.
 
-    Differs: the original description takes the largest share over all instances; the lists in use that of the best.
+    Differs: the original description takes the largest share over all instances; the published lists that of the best.
     """
     own, truth = (np.asarray(x, np.float64).reshape(-1, 2) for x in (segments, instances))
     if not len(truth):
@@ -96,7 +96,7 @@ def describe(segments: ArrayLike, instances: ArrayLike, labels: ArrayLike) -> tu
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Frames and rate of videos: as measured, by the stem of the file name or by the video's name, else as annotated.
+    """Frames and rate of videos: measured, by the stem of the file name or by the video's name; otherwise annotated.
 
     An annotation states `frames` and `frame_rate`, or seconds, which count at 30 frames per second.
     """
@@ -106,7 +106,7 @@ class Clock:
 
     @staticmethod
     def read(metadata: Path | None, facts: Mapping[str, tuple[int, float]] | None = None) -> "Clock":
-        """From the metadata of a subset; `facts` by name where there are none."""
+        """From the metadata of a subset; without metadata from `facts`, by name."""
         if metadata is None:
             return Clock(by_name=facts or {})
         rows = read_metadata(metadata)[["filename", "video-frames", "fps"]].itertuples(index=False)
@@ -133,7 +133,7 @@ def make_list(
     """Describe the proposals of a localiser.
 
     Args:
-        videos: annotated videos; those without proposals are left out and counted.
+        videos: annotated videos; those without proposals are skipped and counted.
         found: video name -> segments `[n, 2]` in seconds and scores `[n]`.
         clock: frames of the videos.
         classes: names in label order.
@@ -149,14 +149,14 @@ def make_list(
         best = np.asarray(segments, np.float64).reshape(-1, 2)[np.argsort(-np.asarray(scores), kind="stable")[:keep]]
         truth = np.array([(s.start_s, s.end_s) for s in video.segments if s.label is not None]).reshape(-1, 2)
         labels = np.array([label[s.label] for s in video.segments if s.label is not None], np.int64)
-        # A little more, lest 123 frames of 30 fps, 4.1 s, become 122.
+        # A small margin: 123 frames at 30 fps, 4.1 s, would become 122.
         frames, instances = (np.maximum((t * fps + 1e-6).astype(np.int64), 0) for t in (best, truth))
         frames[:, 1] = np.minimum(frames[:, 1], n_frames)
         kept = frames[:, 1] > frames[:, 0]
         dropped += int((~kept).sum())
         made.append(_listed(video.name, n_frames, fps, labels, instances, frames[kept]))
     log.info(
-        "%d proposals of %d videos; %d of less than a frame are left out, %d videos have none",
+        "%d proposals of %d videos; %d of less than a frame are skipped, %d videos have none",
         sum(len(v.segments) for v in made), len(made), dropped, len(videos) - len(made),
     )  # fmt: skip
     return made
@@ -172,7 +172,7 @@ def _listed(name: str, n_frames: int, fps: float, labels: Ints, instances: Ints,
 
 
 def write_list(path: str | Path, videos: Iterable[Listed]) -> None:
-    """Write a list; its third line is the rate where it is known, and 1 otherwise, as in the published lists."""
+    """Write a list; its third line is the rate, or 1 if unknown, as in the published lists."""
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for number, video in enumerate(videos):
             lines = [f"# {number}", video.name, *_length(video), str(len(video.instances))]
@@ -192,7 +192,7 @@ def _share(value: float) -> str:
 
 
 def _length(video: Listed) -> tuple[str, str]:
-    """Duration and rate whose product, cut to an integer by the readers, is the number of frames."""
+    """Duration and rate whose product, truncated by the readers, is the number of frames."""
     if video.fps is None:
         return str(video.n_frames), "1"
     duration = video.n_frames / video.fps
@@ -202,7 +202,7 @@ def _length(video: Listed) -> tuple[str, str]:
 
 
 def from_predictions(path: Path) -> dict[str, Scored]:
-    """Proposals, or detections whose classes are ignored, of a file in ActivityNet's format; repeated segments once."""
+    """Proposals, or detections without their classes, of a file in ActivityNet's format; repeated segments once."""
     return {name: _distinct(entries) for name, entries in read_predictions(path).items()}
 
 
@@ -224,7 +224,7 @@ def write_proposals(
     output: Path,
     facts: Mapping[str, tuple[int, float]] | None = None,
 ) -> None:
-    """Describe proposals by the annotations and write them as a list.
+    """Compare proposals with the annotations and write them as a list.
 
     Args:
         found: video name -> segments in seconds and scores.
@@ -249,7 +249,7 @@ def write_proposals(
 def read_list(path: str | Path, *, normalised: bool = False) -> list[Listed]:
     """Read a list, ours or a published one; blank lines are skipped, integers may be written as floats.
 
-    Instances and proposals without length or behind the last frame are dropped and counted; ends are clipped to it.
+    Instances and proposals without length or after the last frame are dropped and counted; ends are clipped to it.
 
     Args:
         path: the text file, gzip accepted.
@@ -282,7 +282,7 @@ def _read_block(lines: list[str], where: str, normalised: bool) -> tuple[Listed,
         truth = _table(lines[4 : 4 + m], 3)
         rows = _table(lines[5 + m : 5 + m + n], 5)
         if len(truth) != m or len(rows) != n or n_frames < 1:
-            raise ValueError(f"{m} instances and {n} proposals announced, {len(truth)} and {len(rows)} found")
+            raise ValueError(f"{m} instances and {n} proposals expected, {len(truth)} and {len(rows)} found")
     except (IndexError, ValueError) as error:
         raise TspError(
             f"{where}: expected path, duration, fps, number of instances, 'label start end' each, number of proposals,"
@@ -314,7 +314,7 @@ def _table(lines: list[str], columns: int) -> Floats:
 
 
 def _clip(times: Floats, n_frames: int) -> tuple[NDArray[np.bool_], Ints, Floats]:
-    """Which rows are kept, their frames, and the coverage of their unclipped extent."""
+    """Mask of the kept rows, their frames, and the coverage of their unclipped extent."""
     frames = times.astype(np.int64)
     kept = (frames[:, 1] > frames[:, 0]) & (frames[:, 0] < n_frames)
     coverage = (frames[kept, 1] - frames[kept, 0]) / n_frames
