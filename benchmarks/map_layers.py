@@ -19,7 +19,7 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src")]
 
-from tsp.localise import align, matching, sparse  # noqa: E402
+from tsp.localise.maps import align, matching, sampling  # noqa: E402
 
 CHANNELS, OUT, INNER, CONTEXT, BINS, REPEATS = 256, 512, 32, 4, 32, 3
 
@@ -32,7 +32,7 @@ class Align:
     """SGAlign."""
 
     def __init__(self, length: int, batch: int, device: torch.device) -> None:
-        self.grid = align.Grid(length, length, INNER, CONTEXT, 0.5)
+        self.grid = align.AlignmentGrid(length, length, INNER, CONTEXT, 0.5)
         self.matrix = align.operator(self.grid, torch.float32, device)[0]
         self.shapes = [(batch, CHANNELS, length)] * 2 + [(OUT, CHANNELS * (INNER + CONTEXT), 1, 1), (OUT,)]
 
@@ -53,7 +53,7 @@ class Matching:
     """The boundary-matching layer."""
 
     def __init__(self, length: int, batch: int, device: torch.device) -> None:
-        self.grid = matching.Grid(length, length, BINS, "start_end", "next")
+        self.grid = matching.MatchingGrid(length, length, BINS, "start_end", "next")
         a = matching.operator(self.grid, torch.float32, device)[0]
         self.shapes = [(batch, CHANNELS, length), (OUT, CHANNELS, BINS, 1, 1), (OUT,)]
         self.a = a
@@ -61,7 +61,7 @@ class Matching:
     def prepare(self) -> None:
         """The constant `[T, S * T * T]` that the released code keeps among the weights."""
         cells = dense(self.a).view(1, -1, self.grid.length * BINS)
-        full = sparse.to_map(cells, self.grid.valid).view(self.grid.length, BINS, self.grid.length, self.grid.length)
+        full = sampling.to_map(cells, self.grid.valid).view(self.grid.length, BINS, self.grid.length, self.grid.length)
         self.sample = full.flatten(1).contiguous()
 
     def definition(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class Matching:
         return torch.nn.functional.conv3d(sampled, weight, bias, stride=(BINS, 1, 1)).squeeze(2)
 
     def library(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return sparse.to_map(matching.match_and_mix(features, weight, bias, self.grid), self.grid.valid)
+        return sampling.to_map(matching.match_and_mix(features, weight, bias, self.grid), self.grid.valid)
 
 
 LAYERS: dict[str, Callable[..., Align | Matching]] = {"align": Align, "matching": Matching}

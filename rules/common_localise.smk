@@ -70,7 +70,7 @@ def source_metadata(wildcards):
 
 
 def source_code(wildcards):
-    return code_version("tsp.localise.maps.candidates", SETTINGS.experiments[refined(wildcards).experiment].method)
+    return code_version("tsp.localise.pgcn.proposal_lists", SETTINGS.experiments[refined(wildcards).experiment].method)
 
 
 def source_settings(wildcards):

@@ -149,7 +149,7 @@ rule list_predictions:
     params:
         keep=kept_proposals,
         subset=side_subset,
-        code=code_version("tsp.localise.maps.candidates"),
+        code=code_version("tsp.localise.pgcn.proposal_lists"),
     script:
         "../workflow/scripts/list_predictions.py"
 
@@ -184,7 +184,7 @@ rule train_refiner:
         work="results/experiments/{experiment}/{run}/seed{seed}/work",
         code=method_code,
     script:
-        "../workflow/scripts/train_refiner.py"
+        "../workflow/scripts/train_localiser.py"
 
 
 rule infer_refiner:
@@ -214,7 +214,7 @@ rule infer_refiner:
         subset=measured_subset,
         code=method_code,
     script:
-        "../workflow/scripts/infer_refiner.py"
+        "../workflow/scripts/infer_localiser.py"
 
 
 rule post_process:

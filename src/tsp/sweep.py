@@ -1,4 +1,4 @@
-"""Options of post-processing tried on the raw predictions of one training: no network runs, so minutes cover a grid."""
+"""Grid search over post-processing options on the raw predictions of one training; no network runs."""
 
 import itertools
 import logging
@@ -17,6 +17,7 @@ from tsp.evaluation.detection import ACTIVITYNET_TIOUS, detection_map
 from tsp.evaluation.proposals import proposal_recall
 from tsp.io.files import atomic
 from tsp.io.tables import write_table
+from tsp.localise.method import Raw
 from tsp.progress import progress
 from tsp.resolve import resolve
 
@@ -32,8 +33,8 @@ class Inputs:
         config: resolved experiment, `results/experiments/<experiment>/config.yaml`.
         raw: its raw.h5.
         annotations: canonical annotations.
-        labels: video-level class scores; None: the method has its own classes.
-        subset: the annotation's own name of the measured subset.
+        labels: video-level class scores; None: the method predicts classes.
+        subset: the annotations' name of the evaluated subset.
     """
 
     config: Path
@@ -45,7 +46,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """What was found.
+    """Result of a sweep.
 
     Args:
         options: names of the options tried.
@@ -73,7 +74,7 @@ def sweep(inputs: Inputs, grid: Mapping[str, Sequence[Any]], tious: Sequence[flo
         Average mAP and mAP at each threshold; AUC and AR@1, @10, @100 of the proposals.
 
     Raises:
-        TspError: an option that changes more than post-processing, or a value that it cannot have.
+        TspError: not an option of post-processing, or an invalid value.
     """
     experiment = read_config(inputs.config, ResolvedExperiment).experiment
     method = resolve(experiment.method)
@@ -85,7 +86,7 @@ def sweep(inputs: Inputs, grid: Mapping[str, Sequence[Any]], tious: Sequence[flo
     rows = []
     for chosen, config in zip(combinations, progress(configs, desc="sweep", unit="combination"), strict=True):
         scores = _score(method, config, inputs, tious)
-        log.info("%s: average mAP %.2f", _said(chosen), scores["average_mAP"])
+        log.info("%s: average mAP %.2f", _described(chosen), scores["average_mAP"])
         rows.append({**{name: _plain(value) for name, value in chosen.items()}, **scores})
     return Sweep(options=list(grid), table=pd.DataFrame(rows))
 
@@ -95,7 +96,8 @@ def _check(grid: Mapping[str, Sequence[Any]], allowed: Sequence[str], method: st
         raise TspError("nothing to sweep: name at least one option, such as nms_keep=100,200")
     for name, values in grid.items():
         if name not in allowed:
-            raise TspError(f"{name!r} is no option of the post-processing of {method}; allowed: {', '.join(allowed)}")
+            listed = ", ".join(allowed)
+            raise TspError(f"{name!r} is not an option of the post-processing of {method}; allowed: {listed}")
         if not values:
             raise TspError(f"{name}: no values to try")
 
@@ -107,15 +109,15 @@ def _with(cls: type[Any], settings: Mapping[str, Any], chosen: Mapping[str, Any]
         if inner and changed[part] is None:
             raise TspError(f"{name}: this experiment has no {part}")
         changed = merge(changed, {part: {inner: value}} if inner else {name: value})
-    return build(cls, changed, _said(chosen))
+    return build(cls, changed, _described(chosen))
 
 
 def _score(method: Any, config: Any, inputs: Inputs, tious: Sequence[float]) -> dict[str, float]:
-    files = {"raw": inputs.raw, "annotations": inputs.annotations, "subset": inputs.subset}
+    raw = Raw(path=inputs.raw, annotations=inputs.annotations, subset=inputs.subset)
     with tempfile.TemporaryDirectory() as folder:
         detections, proposals = Path(folder) / "predictions.json", Path(folder) / "proposals.json"
-        method.post_process(config, labels=inputs.labels, output=detections, **files)
-        method.propose(config, output=proposals, **files)
+        method.post_process(config, raw, labels=inputs.labels, output=detections)
+        method.propose(config, raw, output=proposals)
         found = detection_map(inputs.annotations, detections, inputs.subset, tious)
         recall = proposal_recall(inputs.annotations, proposals, inputs.subset)
     scores = {"average_mAP": 100 * found.average_map}
@@ -151,5 +153,5 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def _said(chosen: Mapping[str, Any]) -> str:
+def _described(chosen: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in chosen.items())

@@ -12,9 +12,9 @@ import torch
 
 from tsp.evaluation.proposals import proposal_recall
 from tsp.io.files import write_json
-from tsp.localise.bmn import Bmn, BmnTask, Config, candidates, targets
+from tsp.localise.bmn import Bmn, BmnTask, Config, scored_cells, targets
 from tsp.localise.data import duration_s, normalised_segments, snippet_duration_s
-from tsp.localise.maps.matching import Grid, interpolation, match_and_mix, operator, points
+from tsp.localise.maps.matching import MatchingGrid, interpolation, match_and_mix, operator, points
 from tsp.localise.maps.sampling import to_map
 from tsp.segments import tiou
 from tsp.types import Segment, Video
@@ -48,7 +48,7 @@ def test_released_shapes_of_the_weights():
     ],
 )
 def test_sampled_range_of_the_first_cell(sampled_end, ends, first_bin):
-    found = points(np.array([0]), np.array([0]), Grid(100, 100, 32, "start_end", sampled_end))[0]
+    found = points(np.array([0]), np.array([0]), MatchingGrid(100, 100, 32, "start_end", sampled_end))[0]
     assert found.shape == (96,)
     assert (found[0], found[-1]) == pytest.approx(ends, abs=1e-12)
     np.testing.assert_allclose(found[:3], first_bin, atol=1e-6)
@@ -56,7 +56,7 @@ def test_sampled_range_of_the_first_cell(sampled_end, ends, first_bin):
 
 @pytest.mark.parametrize(("sampled_end", "weight"), [("next", 2 / 3), ("last", 1.0)])
 def test_first_bin_of_the_first_cell(sampled_end, weight):
-    a = operator(Grid(100, 100, 32, "start_end", sampled_end), torch.float64, torch.device("cpu"))[0]
+    a = operator(MatchingGrid(100, 100, 32, "start_end", sampled_end), torch.float64, torch.device("cpu"))[0]
     row = a[0].to_dense().view(100, 32)[:, 0]
     assert row.nonzero().flatten().tolist() == [0]
     assert float(row[0]) == pytest.approx(weight, abs=1e-12)
@@ -77,7 +77,7 @@ def test_weights_of_a_position(position, weights):
 
 def test_entries_of_the_sampling_matrix():
     """2019 code; this many only with the released order of operations."""
-    grid = Grid(100, 100, 32, "duration_start", "last")
+    grid = MatchingGrid(100, 100, 32, "duration_start", "last")
     a = operator(grid, torch.float32, torch.device("cpu"))[0]
     assert a.values().numel() == 476_827
     assert a.shape == (5_051, 3_200)
@@ -121,10 +121,10 @@ def definition(features, weight, bias, grid):
 
 
 GRIDS = [
-    Grid(9, 9, 4, "start_end", "next"),
-    Grid(9, 6, 3, "start_end", "next"),
-    Grid(9, 9, 4, "duration_start", "last"),
-    Grid(9, 5, 4, "duration_start", "next"),
+    MatchingGrid(9, 9, 4, "start_end", "next"),
+    MatchingGrid(9, 6, 3, "start_end", "next"),
+    MatchingGrid(9, 9, 4, "duration_start", "last"),
+    MatchingGrid(9, 5, 4, "duration_start", "next"),
 ]
 
 
@@ -276,7 +276,7 @@ def test_targets_of_activitynet(counts):
 def test_upper_bound_of_recall(activitynet, border, recall, strict):
     """Recall of the validation instances by all segments of the grid: published mean, and at tIoU 0.95."""
     config = Config(end_at_border=border)
-    found = candidates(np.ones((2, 100, 100)), np.ones(100), np.ones(100), config)
+    found = scored_cells(np.ones((2, 100, 100)), np.ones(100), np.ones(100), config)
     assert len(found.score) == (5_050 if border else 4_950)
     best = np.concatenate(
         [

@@ -14,7 +14,7 @@ from tsp.io.files import read_json
 from tsp.localise.data import normalised_segments
 from tsp.localise.gtad import Config, GCNeXt, Gtad, GtadTask, gather, neighbours, targets
 from tsp.localise.labels import read_video_scores
-from tsp.localise.maps.align import Grid, align_and_mix, operator, roi_align, to_map
+from tsp.localise.maps.align import AlignmentGrid, align_and_mix, operator, roi_align, to_map
 from tsp.localise.maps.targets import balanced, boundary_map, iou_map, regression_loss, valid_cells
 from tsp.types import Segment, Video
 
@@ -49,7 +49,7 @@ def test_output_shapes():
 
 
 def test_rois_of_two_cells():
-    grid = Grid(100, 100, 32, 4, 0.5)
+    grid = AlignmentGrid(100, 100, 32, 4, 0.5)
     d, s = grid.cells
     rois = {(int(a), int(b)): tuple(r) for a, b, r in zip(d, s, grid.rois[:-1], strict=True)}
     assert rois[0, 0] == (-0.5, 0.5)
@@ -73,7 +73,10 @@ def test_points_of_a_bin_grow_with_the_segment():
 
 @pytest.mark.parametrize(
     ("grid", "inner", "context"),
-    [(Grid(100, 100, 32, 4, 0.5), 469_604, 303_992), (Grid(256, 64, 16, 16, 0.5), 1_120_648, 1_120_648)],
+    [
+        (AlignmentGrid(100, 100, 32, 4, 0.5), 469_604, 303_992),
+        (AlignmentGrid(256, 64, 16, 16, 0.5), 1_120_648, 1_120_648),
+    ],
 )
 def test_entries_of_the_sampling_matrix(grid, inner, context):
     """Published grids; entries of the valid cells."""
@@ -85,7 +88,7 @@ def test_entries_of_the_sampling_matrix(grid, inner, context):
 
 
 def test_a_constant_signal_stays_constant_inside():
-    grid = Grid(100, 100, 32, 4, 0.5)
+    grid = AlignmentGrid(100, 100, 32, 4, 0.5)
     a = operator(grid, torch.float64, torch.device("cpu"))[0]
     ones = torch.eye(36, dtype=torch.float64).repeat(100, 1)
     aligned = (a @ ones).numpy()
@@ -136,7 +139,7 @@ def dense_definition(features, context, weight, bias, grid):
 
 def test_fused_layer_equals_the_definition_with_gradients():
     torch.manual_seed(0)
-    grid = Grid(7, 5, 4, 2, 0.5)
+    grid = AlignmentGrid(7, 5, 4, 2, 0.5)
     inputs = [torch.randn(2, 3, 7, dtype=torch.float64), torch.randn(2, 3, 7, dtype=torch.float64)]
     inputs += [torch.randn(4, 18, 1, 1, dtype=torch.float64), torch.randn(4, dtype=torch.float64)]
     results = []

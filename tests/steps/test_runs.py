@@ -150,5 +150,5 @@ def test_sweep(step, trained, tmp_path):
     params = {"grid": {"nms_keep": [1, 50]}, "subsets": {"valid": "validation"}, "tious": [0.3, 0.5]}
     step("sweep", input=trained, output=output, params=params)
     assert [line.split(",")[0] for line in output["csv"].read_text().splitlines()] == ["nms_keep", "1", "50"]
-    with pytest.raises(TspError, match="'hidden_1d' is no option of the post-processing"):
+    with pytest.raises(TspError, match="'hidden_1d' is not an option of the post-processing"):
         step("sweep", input=trained, output=output, params={**params, "grid": {"hidden_1d": [8]}})

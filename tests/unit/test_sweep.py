@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import pandas as pd
 import pytest
 import yaml
-from unit.localise.make import METHODS, WINDOWS, infer, make_set, train
+from unit.localise.make import METHODS, WINDOWS, detect, infer, make_set, propose, train
 
 from tsp.cli import main
 from tsp.cli.sweep import parse_grid
@@ -50,10 +50,9 @@ def test_every_combination_scores_as_post_processing_by_itself(trained, tmp_path
     assert table[["nms_keep", "end_at_border"]].values.tolist() == [[2, False], [2, True], [50, False], [50, True]]
     assert table["AR@100"].nunique() > 1
     truth = folder / "annotations.json"
-    files = {"raw": raw, "annotations": truth, "subset": "validation"}
     alone = replace(config, nms_keep=2, end_at_border=True)
-    method.post_process(alone, labels=folder / "labels.json", output=tmp_path / "d.json", **files)
-    method.propose(alone, output=tmp_path / "p.json", **files)
+    detect(method, alone, folder, raw, tmp_path / "d.json")
+    propose(method, alone, folder, raw, tmp_path / "p.json")
     expected = detection_map(truth, tmp_path / "d.json")
     recall = proposal_recall(truth, tmp_path / "p.json")
     assert table["average_mAP"][1] == pytest.approx(100 * expected.average_map)
@@ -73,7 +72,7 @@ def test_best_of_each_score_is_bold(trained):
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ({"lr": [0.1]}, "'lr' is no option of the post-processing of tsp.localise"),
+        ({"lr": [0.1]}, "'lr' is not an option of the post-processing of tsp.localise"),
         ({"windows.longest_frames": [300]}, "this experiment has no windows"),
         ({"nms_keep": ["many"]}, "nms_keep=many"),
         ({"nms_keep": []}, "no values"),

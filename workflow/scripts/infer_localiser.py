@@ -1,21 +1,21 @@
-"""Raw predictions of every video."""
+"""Raw predictions of every video of a subset."""
 
 from pathlib import Path
 
 from tsp.config.resolved import read_experiment
-from tsp.steps import run_step
+from tsp.localise.method import SubsetInputs
+from tsp.steps import optional_path, run_step
 
 
 def main(job):
     method, config = read_experiment(job.input.config)
-    method.infer(
-        config,
-        weights=Path(job.input.weights),
+    inputs = SubsetInputs(
         features=Path(job.input.features),
         annotations=Path(job.input.annotations),
         subset=job.params.subset,
-        output=Path(job.output[0]),
+        proposals=optional_path(job.input.get("proposals")),
     )
+    method.infer(config, inputs, weights=Path(job.input.weights), output=Path(job.output[0]))
 
 
 if __name__ == "__main__":

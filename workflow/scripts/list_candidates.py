@@ -3,23 +3,23 @@
 from pathlib import Path
 
 from tsp.config.resolved import read_experiment
-from tsp.localise.maps.candidates import from_raw, write_proposals
-from tsp.localise.maps.detections import Raw
+from tsp.localise.method import Raw, candidates_of
+from tsp.localise.pgcn.proposal_lists import write_proposals
 from tsp.steps import optional_path, run_step
 
 
 def main(job):
     method, config = read_experiment(job.input.config, job.params.settings)
     annotations, subset = Path(job.input.annotations), job.params.subset
-    found, facts = from_raw(method, config, Raw(path=Path(job.input.raw), annotations=annotations, subset=subset))
+    made = candidates_of(method, config, Raw(path=Path(job.input.raw), annotations=annotations, subset=subset))
     write_proposals(
-        found,
+        made.found,
         annotations=annotations,
         subset=subset,
         metadata=optional_path(job.input.get("metadata")),
         keep=job.params.keep,
         output=Path(job.output[0]),
-        facts=facts,
+        facts=made.frames,
     )
 
 

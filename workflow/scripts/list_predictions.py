@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tsp.localise.maps.candidates import from_predictions, write_proposals
+from tsp.localise.pgcn.proposal_lists import from_predictions, write_proposals
 from tsp.steps import optional_path, run_step
 
 

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from tsp.config.resolved import read_experiment
+from tsp.localise.method import Raw
 from tsp.steps import optional_path, run_step
 
 
 def main(job):
     method, config = read_experiment(job.input.config)
-    files = {"raw": Path(job.input.raw), "annotations": Path(job.input.annotations)}
-    subset = job.params.subsets["valid"]
+    raw = Raw(path=Path(job.input.raw), annotations=Path(job.input.annotations), subset=job.params.subsets["valid"])
     labels = optional_path(job.input.get("labels"))
-    method.post_process(config, **files, subset=subset, labels=labels, output=Path(job.output.predictions))
-    method.propose(config, **files, subset=subset, output=Path(job.output.proposals))
+    method.post_process(config, raw, labels=labels, output=Path(job.output.predictions))
+    method.propose(config, raw, output=Path(job.output.proposals))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Options of post-processing tried on kept raw predictions."""
+"""Grid search over post-processing options on existing raw predictions."""
 
 from pathlib import Path
 

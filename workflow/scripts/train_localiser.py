@@ -3,17 +3,24 @@
 from pathlib import Path
 
 from tsp.config.resolved import read_experiment
-from tsp.steps import run_step
+from tsp.localise.method import SubsetInputs, TrainingInputs
+from tsp.steps import optional_path, run_step
 
 
 def main(job):
     method, config = read_experiment(job.input.config)
+    train, valid = (
+        SubsetInputs(
+            features=Path(job.input[side]),
+            annotations=Path(job.input.annotations),
+            subset=job.params.subsets[side],
+            proposals=optional_path(job.input.get(f"{side}_proposals")),
+        )
+        for side in ("train", "valid")
+    )
     method.train(
         config,
-        train_features=Path(job.input.train),
-        valid_features=Path(job.input.valid),
-        annotations=Path(job.input.annotations),
-        subsets=job.params.subsets,
+        TrainingInputs(train=train, valid=valid),
         seed=int(job.wildcards.seed),
         weights=Path(job.output.weights),
         work=Path(job.params.work),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tsp import __version__
 from tsp.cli.evaluate import add_evaluate
+from tsp.cli.fuse import add_fuse
 from tsp.cli.sweep import add_sweep
 from tsp.errors import TspError
 from tsp.steps import quiet_libraries
@@ -28,6 +29,7 @@ steps on any files of the documented formats; `tsp COMMAND --help` lists their o
                                               also: proposals, classification, captions, errors
   tsp sweep --raw raw.h5 --set nms_keep=100,200 ...
                                               tune post-processing without running a network
+  tsp fuse RGB.h5 FLOW.h5 --output raw.h5     average the two streams of P-GCN
 """
 
 
@@ -64,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     add_evaluate(commands)
     add_sweep(commands)
+    add_fuse(commands)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""`tsp sweep`: options of post-processing tried on kept raw predictions."""
+"""`tsp sweep`: grid search over post-processing options on existing raw predictions."""
 
 import argparse
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ def add_sweep(commands: argparse._SubParsersAction) -> None:  # type: ignore[typ
     )
     command.add_argument("--raw", type=Path, required=True, help="raw.h5 of a training")
     command.add_argument("--annotations", type=Path, required=True, help="canonical annotations")
-    command.add_argument("--labels", type=Path, help="video-level class scores, unless the method knows classes")
-    command.add_argument("--subset", required=True, help="the annotations' own name of the subset, such as validation")
+    command.add_argument("--labels", type=Path, help="video-level class scores, unless the method predicts classes")
+    command.add_argument("--subset", required=True, help="the annotations' name of the subset, such as validation")
     command.add_argument("--config", type=Path, help="resolved experiment (default: config.yaml two folders up)")
     command.add_argument(
         "--set",
@@ -61,7 +61,7 @@ def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:
         if not name or not equals or not found:
             raise TspError(f"--set {setting!r}: expected NAME=VALUE,VALUE,...")
         if name in grid:
-            raise TspError(f"--set {name}: given twice; write all its values behind one")
+            raise TspError(f"--set {name}: given twice; list all its values in one --set")
         grid[name] = found
     return grid
 

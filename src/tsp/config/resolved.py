@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def resolve_experiment(name: str, entry: Mapping[str, Any]) -> ResolvedExperimen
     """Import the method of an experiment, check its settings and fill in their defaults."""
     experiment = build(ExperimentConfig, entry, f"experiments.{name}")
     module = resolve(experiment.method)
-    if (experiment.refines is not None) != ("proposals" in signature(module.infer).parameters):
+    if (experiment.refines is not None) != getattr(module, "REFINES", False):
         wants = "refines no proposals" if experiment.refines else "refines proposals: state an experiment or files"
         raise TspError(f"experiments.{name}.refines: {experiment.method} {wants}")
     settings = asdict(build(module.Config, experiment.settings, f"experiments.{name}.settings"))

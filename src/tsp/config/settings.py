@@ -45,7 +45,7 @@ class ExperimentConfig:
     sweep: dict[str, list[Any]] = field(default_factory=dict)
     """Options of post-processing and the values to try, for `.../seed<k>/sweep.csv`; no table needs them."""
     refines: RefinesConfig | None = None
-    """Proposals that the method refines (`tsp.localise.method.Refiner`)."""
+    """Proposals that the method refines (methods with `REFINES`)."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Fields of the method's Config that differ from its defaults."""
 

@@ -1,4 +1,4 @@
-"""BMN: boundary-matching network for temporal action proposals (Lin et al., ICCV 2019), and detections on top.
+"""BMN: boundary-matching network for temporal action proposals (Lin et al., ICCV 2019), and its detections.
 
 B batch, C feature channels, P channels before matching, T snippets, D durations, V videos. A segment runs from its
 first to its last snippet, [first, last + 1); the map's rows and columns are those two, or duration - 1 and first.
@@ -6,7 +6,6 @@ first to its last snippet, [first, last + 1); the map's rows and columns are tho
 
 import functools
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,12 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tsp.errors import TspError
-from tsp.io.files import sha256
-from tsp.localise.data import Rows, Subset, duration_s, snippet_duration_s
-from tsp.localise.labels import read_video_scores
-from tsp.localise.maps import training as session
-from tsp.localise.maps.detections import Maps, Raw, scored_seconds, write_segments
-from tsp.localise.maps.matching import Grid, Layout, SampledEnd, match_and_mix
+from tsp.localise.data import duration_s, snippet_duration_s
+from tsp.localise.maps.detections import Maps, Selection
+from tsp.localise.maps.matching import Layout, MatchingGrid, SampledEnd, match_and_mix
+from tsp.localise.maps.method import MapMethod
 from tsp.localise.maps.sampling import pointwise, to_map
 from tsp.localise.maps.targets import best_tiou, boundary_map, peaks
 from tsp.localise.maps.training import MapTask
@@ -53,7 +50,7 @@ class BmnTrainer(TrainerConfig):
     weight_decay: float = 1e-4
     """L2 weight decay."""
     schedule: Literal["constant", "warmup_steps"] = "warmup_steps"
-    """Times `gamma` at each milestone."""
+    """Multiply the rate by `gamma` at each milestone."""
     milestones: tuple[int, ...] = (7,)
     """Epochs from which the rate is multiplied by `gamma`."""
     gamma: float = 0.1
@@ -77,7 +74,7 @@ class Config:
     align_corners: bool = False
     """Convention of the resampling in time; the paper does not state it."""
     layout: Layout = "start_end"
-    """Map of first and last snippet, or of duration and start; the 3x3 convolutions see different neighbours."""
+    """Axes of the map: first and last snippet, or duration and start; they decide which cells are neighbours."""
     sampled_end: SampledEnd = "next"
     """A segment's features are sampled up to the snippet after its last, or up to its last."""
     bins: int = 32
@@ -95,9 +92,9 @@ class Config:
     node_cell: tuple[float, float] = (-0.5, 0.5)
     """Node i covers [i + first, i + second] snippets in the boundary targets."""
     windows: Windows | None = None
-    """Cut long videos into windows of `length` snippets, as on THUMOS14; null: a video becomes `length` snippets."""
+    """Cut long videos into windows of `length` snippets, as on THUMOS14; null: resample each video to `length`."""
     time_base: Literal["feature_frames", "duration"] = "feature_frames"
-    """Length by which labels are normalised: that covered by the annotation's feature frames (released), or all."""
+    """Length that normalises labels: that of the annotation's feature frames (released), or the video's duration."""
     lr: float = 5e-4
     """Learning rate."""
     regression_weight: float = 10.0
@@ -107,11 +104,11 @@ class Config:
     zero_is_low: bool = False
     """Cells without overlap count among those of low tIoU in the regression loss."""
     candidates: Literal["all", "peaks", "padded_peaks"] = "all"
-    """Boundaries of proposals: any snippets; peaks of the boundary scores; peaks that the two ends may be too."""
+    """Boundaries of proposals: all snippets; peaks of the boundary scores; peaks including first and last snippet."""
     end_node: Literal["next", "last"] = "next"
     """Node that scores the end of a segment: that after its last snippet, or its last."""
     end_at_border: bool = False
-    """Also propose segments that end with the video; where there is no node after it, the last one scores their end."""
+    """Also propose segments that end with the video; their end is scored by the last node if there is none after it."""
     proposal_nms_above: tuple[float, float] = (0.5, 0.9)
     """Soft-NMS of proposals: decay where the tIoU is above a + (b - a) x the length, as a share of the video."""
     proposal_nms_divisor: float = 0.4
@@ -119,18 +116,18 @@ class Config:
     proposal_time_base: Literal["snippets", "duration"] = "snippets"
     """Seconds of proposals: of whole 16-frame snippets of the annotation's frames (released), or of the video."""
     detection_nms_divisor: float = 0.85
-    """Soft-NMS of detections, which decay wherever they overlap."""
+    """Soft-NMS of detections; scores decay wherever segments overlap."""
     boundary_in_detections: bool = False
-    """Multiply the boundary scores into detections too; TSP's code leaves them out."""
+    """Multiply boundary scores into the scores of detections; TSP's code does not."""
     nms_keep: int = 100
-    """Segments of a video."""
+    """Number of segments kept per video."""
     classes: int = 1
-    """Video-level classes that every segment is given."""
+    """Number of video-level classes assigned to each segment."""
     trainer: BmnTrainer = field(default_factory=BmnTrainer)
     """Epochs, batch, optimiser, schedule."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no grid or grouped convolution has."""
+        """Reject sizes that do not fit the grid or the grouped convolutions."""
         if not 1 <= self.durations <= self.length or self.length < 3:
             raise ValueError(f"durations {self.durations} and length {self.length}: expected 1 <= durations <= length")
         if self.bins < 1:
@@ -141,9 +138,9 @@ class Config:
             raise ValueError(f"node_cell {list(self.node_cell)}: expected first < second")
 
     @functools.cached_property
-    def grid(self) -> Grid:
+    def grid(self) -> MatchingGrid:
         """Geometry of the map."""
-        return Grid(self.length, self.durations, self.bins, self.layout, self.sampled_end)
+        return MatchingGrid(self.length, self.durations, self.bins, self.layout, self.sampled_end)
 
 
 class Bmn(nn.Module):
@@ -193,7 +190,7 @@ class Bmn(nn.Module):
         base, grid = self.base(x), self.config.grid
         assert self.mix.bias is not None
         cells = match_and_mix(self.reduce(base), self.mix.weight, self.mix.bias, grid)
-        # Invalid cells hold the biases, which the 3x3 convolutions carry into their neighbours, as released.
+        # Invalid cells hold the biases, which the 3x3 convolutions spread to their neighbours, as released.
         cells = torch.relu(pointwise(self.first, torch.relu(cells)))
         return self.map(to_map(cells, grid.valid)), self.start(base)[:, 0], self.end(base)[:, 0]
 
@@ -210,15 +207,15 @@ class BmnTask(MapTask):
 
 
 def targets(segments: Floats, config: Config, boundaries: Floats | None = None) -> dict[str, Tensor]:
-    """What the network should find.
+    """Training targets of a video or window.
 
     Args:
         segments: `[N, 2]` in units of the video's length, 0 to 1.
         config: sizes, layout, node cells.
-        boundaries: `[N, 2]` starts and ends where they differ from the segments': those of a window are not clamped.
+        boundaries: `[N, 2]` starts and ends if they differ from the segments': those of a window are not clamped.
 
     Returns:
-        `iou` in the map's layout, `start` and `end` `[T]`, float32, as they are compared with the thresholds.
+        `iou` in the map's layout, `start` and `end` `[T]`, float32, the precision in which thresholds are applied.
 
     Paper: BMN section 3.4 (labels).
     """
@@ -235,108 +232,38 @@ def targets(segments: Floats, config: Config, boundaries: Floats | None = None) 
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in made.items()}
 
 
-def examples(subset: Subset, config: Config) -> Rows:
-    """Features and targets of a subset, in memory."""
-    return session.examples(subset, config, config.time_base, lambda found, ends: targets(found, config, ends))
-
-
-def _method(config: Config) -> session.Method:
-    return session.Method(
-        name="localise.bmn",
-        model=lambda channels: Bmn(channels, config),
-        task=lambda model, fingerprint: BmnTask(model, config, fingerprint),
-        examples=lambda subset: examples(subset, config),
-    )
-
-
-def train(
-    config: Config,
-    *,
-    train_features: Path,
-    valid_features: Path,
-    annotations: Path,
-    subsets: dict[str, str],
-    seed: int,
-    weights: Path,
-    work: Path,
-    device: str | None = None,
-) -> None:
-    """See `method.Method.train`."""
-    session.train(
-        _method(config),
-        config,
-        train_features=train_features,
-        valid_features=valid_features,
-        annotations=annotations,
-        subsets=subsets,
-        seed=seed,
-        weights=weights,
-        work=work,
-        device=device,
-    )
-
-
-def infer(
-    config: Config,
-    *,
-    weights: Path,
-    features: Path,
-    annotations: Path,
-    subset: str,
-    output: Path,
-    device: str | None = None,
-) -> None:
-    """See `method.Method.infer`: per video a group with `map` `[2, rows, columns]`, `start`, `end` `[T]`, float32."""
-    files = {"weights": weights, "features": features, "annotations": annotations, "output": output}
-    session.infer(_method(config), config, **files, subset=subset, device=device)
-
-
-def post_process(config: Config, *, raw: Path, annotations: Path, subset: str, labels: Path, output: Path) -> None:
-    """See `method.Method.post_process`.
-
-    The score of a detection is regression x classification, decayed, x the video's class score;
-    `boundary_in_detections` adds start x end.
+def detections(config: Config) -> Selection:
+    """Segments of detections, scored by regression x classification; `boundary_in_detections` adds start x end.
 
     Paper: BMN section 3.5 and TSP's released code, which leaves the boundary scores out of detections.
     """
-    facts = {"producer": _method(config).producer, "raw_sha256": sha256(raw), "labels_sha256": sha256(labels)}
 
     def scored(maps: Maps) -> Scored:
-        made = candidates(maps["map"], maps["start"], maps["end"], config)
+        made = scored_cells(maps["map"], maps["start"], maps["end"], config)
         return made.segments, made.score if config.boundary_in_detections else made.map_score
 
-    rule = Suppression(divisor=config.detection_nms_divisor, keep=config.nms_keep)
-    found = scored_seconds(config, Raw(path=raw, annotations=annotations, subset=subset), scored, rule, duration_s)
-    classes = (read_video_scores(labels), config.classes)
-    write_segments(output, found, version="BMN", facts=facts, labels=classes, rounded=_rounded(config))
+    return Selection(scored=scored, rule=Suppression(divisor=config.detection_nms_divisor, keep=config.nms_keep))
 
 
-def _rounded(config: Config) -> bool:
-    return config.windows is not None and config.windows.rounded
+def proposals(config: Config) -> Selection:
+    """Proposals, scored by start x end x classification x regression.
 
-
-def propose(config: Config, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
-    """See `method.Method.propose`.
-
-    The score is start x end x classification x regression, decayed where segments overlap more than their length
-    allows.
+    Scores decay where segments overlap more than their length allows.
 
     Paper: BMN section 3.5 (score fusion, Soft-NMS).
     """
-    facts = {"producer": _method(config).producer, "raw_sha256": sha256(raw)}
-    length_s = snippet_duration_s if config.proposal_time_base == "snippets" else duration_s
 
     def scored(maps: Maps) -> Scored:
-        made = candidates(maps["map"], maps["start"], maps["end"], config)
+        made = scored_cells(maps["map"], maps["start"], maps["end"], config)
         return made.segments, made.score
 
     rule = Suppression(divisor=config.proposal_nms_divisor, keep=config.nms_keep, above=config.proposal_nms_above)
-    found = scored_seconds(config, Raw(path=raw, annotations=annotations, subset=subset), scored, rule, length_s)
-    write_segments(output, found, version="BMN", facts=facts, labels=None, rounded=_rounded(config))
+    length_s = snippet_duration_s if config.proposal_time_base == "snippets" else duration_s
+    return Selection(scored=scored, rule=rule, length_s=length_s)
 
 
 @dataclass(frozen=True)
-class Candidates:
+class ScoredCells:
     """Segments of a video before suppression.
 
     Args:
@@ -350,7 +277,7 @@ class Candidates:
     map_score: Floats
 
 
-def candidates(found: Floats, start: Floats, end: Floats, config: Config) -> Candidates:
+def scored_cells(found: Floats, start: Floats, end: Floats, config: Config) -> ScoredCells:
     """Scored segments between candidate boundaries.
 
     Args:
@@ -368,7 +295,7 @@ def candidates(found: Floats, start: Floats, end: Floats, config: Config) -> Can
         kept &= _is_boundary(start, config, always=0)[first] & _is_boundary(end, config, always=-1)[node]
     first, last, node = first[kept], last[kept], node[kept]
     regression, classification = regression[kept], classification[kept]
-    return Candidates(
+    return ScoredCells(
         segments=np.stack([first, last + 1], axis=1) / length,
         score=start[first] * end[node] * classification * regression,
         map_score=classification * regression,
@@ -379,3 +306,17 @@ def _is_boundary(scores: Floats, config: Config, always: int) -> NDArray[np.bool
     found = peaks(np.pad(scores, 1))[1:-1] if config.candidates == "padded_peaks" else peaks(scores)
     found[always] = True
     return found
+
+
+METHOD = MapMethod(
+    name="localise.bmn",
+    title="BMN",
+    network=Bmn,
+    task=BmnTask,
+    targets=targets,
+    detections=detections,
+    proposals=proposals,
+)
+REFINES = False
+train, infer, post_process, propose = METHOD.train, METHOD.infer, METHOD.post_process, METHOD.propose
+candidates = METHOD.candidates

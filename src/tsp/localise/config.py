@@ -1,4 +1,4 @@
-"""What `config/experiments.yaml` says of the proposals that a method refines."""
+"""Options of the proposals that a method refines."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,27 +10,27 @@ LISTS = (".txt", ".json")
 
 @dataclass(frozen=True, kw_only=True)
 class RefinesConfig:
-    """Where the proposals come from that a method refines: another experiment, or two files."""
+    """Source of the proposals that a method refines: another experiment, or two files."""
 
     experiment: str | None = None
-    """Experiment whose candidates, before any suppression, are the proposals of both subsets."""
+    """Experiment whose candidates before any suppression are the proposals of both subsets."""
     run: str | None = None
-    """Run of its features; null: the same run as that of the refining method."""
+    """Run of its features; null: the run of the refining method."""
     seed: int = 0
-    """Which of its trainings."""
+    """Seed of the training whose candidates are used."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Its options of post-processing that differ, to choose other candidates."""
+    """Post-processing options of that experiment to override, which select other candidates."""
     train: str | None = None
-    """File instead: a proposal list (`.txt`), or proposals or detections in ActivityNet's format (`.json`)."""
+    """File used instead: a proposal list (`.txt`), or proposals or detections in ActivityNet's format (`.json`)."""
     valid: str | None = None
-    """The same of the measured subset."""
+    """The same for the evaluated subset."""
     train_keep: int | None = 1000
-    """Best proposals of a training video that are kept; null: all. A list is read as it is."""
+    """Number of best proposals kept per training video; null: all. Given lists are not shortened."""
     valid_keep: int | None = 800
-    """The same of the measured subset; 800 as published."""
+    """The same for the evaluated subset; 800 as published."""
 
     def __post_init__(self) -> None:
-        """Either an experiment or both files, of one kind."""
+        """Require either an experiment, or both files with the same suffix."""
         files = [path for path in (self.train, self.valid) if path is not None]
         if bool(self.experiment) == bool(files) or len(files) == 1:
             raise ValueError("expected either `experiment`, or `train` and `valid`")

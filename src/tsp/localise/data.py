@@ -1,4 +1,4 @@
-"""Features and annotations of a subset, side by side."""
+"""Features and annotations of a subset, read together."""
 
 import logging
 import math
@@ -53,11 +53,11 @@ class Rows(Dataset[dict[str, Tensor]]):
         return {name: rows[index] for name, rows in self.rows.items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        """The batch of some videos; PyTorch's loader calls this where it exists."""
+        """The batch of some videos; PyTorch's loader calls it if it is defined."""
         return {name: rows[indices] for name, rows in self.rows.items()}
 
     def collate(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Nothing is left to join."""
+        """The batch as it is: `__getitems__` has joined its items."""
         return batch
 
 
@@ -94,10 +94,7 @@ def read_subset(
                 f"keys look like {', '.join(file.names[:2])}"
             )
         for video in found:
-            row = file[video.key]
-            if row.ndim != 2 or not row.size or (rows and row.shape[1] != rows[0].shape[1]):
-                expected = f"[n, {rows[0].shape[1]}]" if rows else "[n, C]"
-                raise TspError(f"{features}: features of {video.key!r} have shape {row.shape}, expected {expected}")
+            row = _checked(file, video.key, rows[0].shape[1] if rows else None)
             if windows is None:
                 rows.append(resample_time(row, length, align_corners=align_corners).T[None])
                 places.append((video, None))
@@ -114,13 +111,22 @@ def read_subset(
     return Subset(videos=[video for video, _ in places], features=np.concatenate(rows), windows=cut_up)
 
 
+def _checked(file: FeatureFile, key: str, width: int | None) -> NDArray[np.float32]:
+    """Features `[n, C]` of a video, of the width of the videos before it."""
+    row = file[key]
+    if row.ndim != 2 or not row.size or width not in (None, row.shape[1]):
+        expected = f"[n, {width or 'C'}]"
+        raise TspError(f"{file.path}: features of {key!r} have shape {row.shape}, expected {expected}")
+    return row
+
+
 def normalised_segments(video: Video, time_base: str) -> NDArray[np.float64]:
     """Annotated segments in units of the video's length, clamped to 0 ... 1.
 
     Args:
         video: with a stated duration.
-        time_base: `feature_frames`: the seconds covered by the 16-frame snippets of the annotation's own features
-            (released code), where it states them; `duration`: the video's length.
+        time_base: `duration`: the video's length; `feature_frames`: the seconds covered by the 16-frame snippets of the
+            annotation's own features (released code), if it states them.
 
     Returns:
         `[N, 2]`.
@@ -133,7 +139,7 @@ def normalised_segments(video: Video, time_base: str) -> NDArray[np.float64]:
 
 
 def has_feature_frames(video: Video) -> bool:
-    """Whether the annotation states how many frames its own features cover."""
+    """Whether the annotation states the number of frames that its own features cover."""
     extra: dict[str, Any] = video.extra
     return bool(extra.get("feature_frame") and extra.get("duration_frame"))
 
@@ -150,6 +156,6 @@ def duration_s(video: Video) -> float:
 
 
 def snippet_duration_s(video: Video) -> float:
-    """Seconds covered by whole 16-frame snippets of the annotation's frames; where it states none, all seconds."""
+    """Seconds covered by whole 16-frame snippets of the annotation's frames; all seconds if it states no frames."""
     frames = video.extra.get("duration_frame")
     return math.floor(frames / 16) * 16 / frames * duration_s(video) if frames else duration_s(video)

@@ -4,8 +4,7 @@ B batch, C feature channels, T snippets, D durations, V videos, K classes; cell 
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,12 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tsp.errors import TspError
-from tsp.io.files import sha256
-from tsp.localise.data import Rows, Subset, duration_s
-from tsp.localise.labels import VideoScores, read_video_scores
-from tsp.localise.maps import training as session
-from tsp.localise.maps.align import Grid, align_and_mix, to_map
-from tsp.localise.maps.detections import Maps, Raw, scored_seconds, write_segments
+from tsp.localise.maps.align import AlignmentGrid, align_and_mix, to_map
+from tsp.localise.maps.detections import Maps, Selection
+from tsp.localise.maps.method import MapMethod
 from tsp.localise.maps.sampling import pointwise
 from tsp.localise.maps.targets import boundary_map, iou_map, peaks, valid_cells
 from tsp.localise.maps.training import MapTask
@@ -43,7 +39,7 @@ class GtadTrainer(TrainerConfig):
     weight_decay: float = 1e-4
     """L2 weight decay."""
     schedule: Literal["constant", "warmup_steps"] = "warmup_steps"
-    """Times `gamma` at each milestone."""
+    """Multiply the rate by `gamma` at each milestone."""
     milestones: tuple[int, ...] = (5,)
     """Epochs from which the rate is multiplied by `gamma`."""
     gamma: float = 0.1
@@ -54,9 +50,9 @@ class GtadTrainer(TrainerConfig):
 class Config:
     """Options of G-TAD. Defaults: ActivityNet with TSP features.
 
-    THUMOS14 with TSP features: the entry `gtad_thumos14` of config/experiments.yaml. Its released code weighs the
-    losses the wrong way round (regression_weight 1, classification_weight 10), by which the published numbers were
-    made; as meant by the paper they are 10 and 1.
+    THUMOS14 with TSP features: the entry `gtad_thumos14` of config/experiments.yaml. Its released code swaps the loss
+    weights (regression_weight 1, classification_weight 10), and the published numbers were made with these; the paper
+    intends 10 and 1.
     """
 
     length: int = 100
@@ -78,7 +74,7 @@ class Config:
     gcn_groups: int = 32
     """Paths of a GCNeXt block."""
     neighbours: int = 3
-    """k of the semantic graph, the snippet itself included."""
+    """k of the semantic graph, including the snippet itself."""
     inner_samples: int = 32
     """Points that SGAlign samples of each segment."""
     context_samples: int = 4
@@ -90,9 +86,9 @@ class Config:
     node_cell_end: float = 1.5
     """Node i covers [i - 0.5, i + this] snippets in the boundary targets: 1.5 as released, 0.5 for THUMOS14."""
     windows: Windows | None = None
-    """Cut long videos into windows of `length` snippets, as on THUMOS14; null: a video becomes `length` snippets."""
+    """Cut long videos into windows of `length` snippets, as on THUMOS14; null: resample each video to `length`."""
     time_base: Literal["feature_frames", "duration"] = "feature_frames"
-    """Length by which labels are normalised: that covered by the annotation's feature frames (released), or all."""
+    """Length that normalises labels: that of the annotation's feature frames (released), or the video's duration."""
     lr: float = 4e-3
     """Learning rate."""
     regression_weight: float = 10.0
@@ -102,20 +98,20 @@ class Config:
     class_count_extra: int = 0
     """Added to the counts of positive and of negative cells in their loss: 0 for ActivityNet, 10 for THUMOS14."""
     boundary_filter: bool = True
-    """Segments run between peaks of the boundary scores (ActivityNet), or between any two snippets (THUMOS14)."""
+    """Segments run between peaks of the boundary scores (ActivityNet) instead of any two snippets (THUMOS14)."""
     end_at_border: bool = False
     """Also propose segments that end with the last snippet; the released code does not."""
     nms_divisor: float = 0.8
     """Gaussian Soft-NMS: scores decay by exp(-tIoU^2 / divisor)."""
     nms_keep: int = 100
-    """Segments of a video."""
+    """Number of segments kept per video."""
     classes: int = 2
-    """Video-level classes that every segment is given."""
+    """Number of video-level classes assigned to each segment."""
     trainer: GtadTrainer = field(default_factory=GtadTrainer)
     """Epochs, batch, optimiser, schedule."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no grid or grouped convolution has."""
+        """Reject sizes that do not fit the grid or the grouped convolutions."""
         if not 1 <= self.durations <= self.length or self.length < 3:
             raise ValueError(f"durations {self.durations} and length {self.length}: expected 1 <= durations <= length")
         if self.inner_samples < 1 or self.context_samples < 0:
@@ -126,9 +122,9 @@ class Config:
             raise ValueError("hidden_1d must be a multiple of stem_groups, gcn_width of gcn_groups")
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> AlignmentGrid:
         """Geometry of the map."""
-        return Grid(self.length, self.durations, self.inner_samples, self.context_samples, self.expand)
+        return AlignmentGrid(self.length, self.durations, self.inner_samples, self.context_samples, self.expand)
 
 
 def neighbours(x: Tensor, k: int) -> Tensor:
@@ -226,7 +222,7 @@ class Gtad(nn.Module):
         first, *middle, last = self.map.children()
         cells = torch.relu(pointwise(first, cells))
         if self.config.map_kernel == 1:
-            # Nothing crosses from cell to cell: the invalid half of the map need not be computed.
+            # Cells are independent: the invalid half of the map need not be computed.
             for layer in middle:
                 cells = torch.relu(pointwise(layer, cells))
             return to_map(pointwise(last, cells).sigmoid(), grid)
@@ -244,21 +240,16 @@ class GtadTask(MapTask):
         super().__init__(model, config, valid, fingerprint, count_extra=config.class_count_extra)
 
 
-def examples(subset: Subset, config: Config) -> Rows:
-    """Features and targets of a subset, in memory."""
-    return session.examples(subset, config, config.time_base, lambda found, ends: targets(found, config, ends))
-
-
 def targets(segments: Floats, config: Config, boundaries: Floats | None = None) -> dict[str, Tensor]:
-    """What the network should find.
+    """Training targets of a video or window.
 
     Args:
         segments: `[N, 2]` in units of the video's length, 0 to 1.
         config: sizes, node cells.
-        boundaries: `[N, 2]` starts and ends where they differ from the segments': those of a window are not clamped.
+        boundaries: `[N, 2]` starts and ends if they differ from the segments': those of a window are not clamped.
 
     Returns:
-        `iou` `[D, T]`, `start` and `end` `[T]`, float32, as they are compared with the thresholds.
+        `iou` `[D, T]`, `start` and `end` `[T]`, float32, the precision in which thresholds are applied.
 
     Paper: G-TAD section 3.4 (labels).
     """
@@ -270,93 +261,19 @@ def targets(segments: Floats, config: Config, boundaries: Floats | None = None) 
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in made.items()}
 
 
-def _method(config: Config) -> session.Method:
-    return session.Method(
-        name="localise.gtad",
-        model=lambda channels: Gtad(channels, config),
-        task=lambda model, fingerprint: GtadTask(model, config, fingerprint),
-        examples=lambda subset: examples(subset, config),
-    )
+def selection(config: Config) -> Selection:
+    """Segments of detections and proposals alike, scored by regression x classification.
 
-
-def train(
-    config: Config,
-    *,
-    train_features: Path,
-    valid_features: Path,
-    annotations: Path,
-    subsets: dict[str, str],
-    seed: int,
-    weights: Path,
-    work: Path,
-    device: str | None = None,
-) -> None:
-    """See `method.Method.train`."""
-    session.train(
-        _method(config),
-        config,
-        train_features=train_features,
-        valid_features=valid_features,
-        annotations=annotations,
-        subsets=subsets,
-        seed=seed,
-        weights=weights,
-        work=work,
-        device=device,
-    )
-
-
-def infer(
-    config: Config,
-    *,
-    weights: Path,
-    features: Path,
-    annotations: Path,
-    subset: str,
-    output: Path,
-    device: str | None = None,
-) -> None:
-    """See `method.Method.infer`: per video a group with `map` `[2, D, T]`, `start`, `end` `[T]`, float32."""
-    files = {"weights": weights, "features": features, "annotations": annotations, "output": output}
-    session.infer(_method(config), config, **files, subset=subset, device=device)
-
-
-def post_process(config: Config, *, raw: Path, annotations: Path, subset: str, labels: Path, output: Path) -> None:
-    """See `method.Method.post_process`.
-
-    Paper: G-TAD section 4 (inference). The score of a detection is regression x classification, decayed, x the
-        video's class score.
+    Paper: G-TAD section 4 (inference). The score of a detection is the decayed one x the video's class score.
     """
-    facts = {"labels_sha256": sha256(labels)}
-    _write(config, raw, annotations, subset, output, facts, (read_video_scores(labels), config.classes))
+
+    def scored(maps: Maps) -> Scored:
+        return scored_cells(maps["map"], maps["start"], maps["end"], config)
+
+    return Selection(scored=scored, rule=Suppression(divisor=config.nms_divisor, keep=config.nms_keep))
 
 
-def propose(config: Config, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
-    """See `method.Method.propose`: the segments of the detections, before classes."""
-    _write(config, raw, annotations, subset, output, {}, None)
-
-
-def _write(
-    config: Config,
-    raw: Path,
-    annotations: Path,
-    subset: str,
-    output: Path,
-    facts: dict[str, Any],
-    labels: tuple[VideoScores, int] | None,
-) -> None:
-    def candidates(maps: Maps) -> Scored:
-        return proposals(maps["map"], maps["start"], maps["end"], config)
-
-    rule = Suppression(divisor=config.nms_divisor, keep=config.nms_keep)
-    source = Raw(path=raw, annotations=annotations, subset=subset)
-    found = scored_seconds(config, source, candidates, rule, duration_s)
-    facts = {"producer": _method(config).producer, "raw_sha256": sha256(raw), **facts}
-    rounded = config.windows is not None and config.windows.rounded
-    write_segments(output, found, version="G-TAD", facts=facts, labels=labels, rounded=rounded)
-
-
-def proposals(found: Floats, start: Floats, end: Floats, config: Config) -> tuple[Floats, Floats]:
+def scored_cells(found: Floats, start: Floats, end: Floats, config: Config) -> tuple[Floats, Floats]:
     """Scored segments between candidate boundaries.
 
     Args:
@@ -380,3 +297,17 @@ def proposals(found: Floats, start: Floats, end: Floats, config: Config) -> tupl
         inside = stop < length
         d, s, stop = d[inside], s[inside], stop[inside]
     return np.stack([s, stop], axis=1) / length, found[1, d, s] * found[0, d, s]
+
+
+METHOD = MapMethod(
+    name="localise.gtad",
+    title="G-TAD",
+    network=Gtad,
+    task=GtadTask,
+    targets=targets,
+    detections=selection,
+    proposals=selection,
+)
+REFINES = False
+train, infer, post_process, propose = METHOD.train, METHOD.infer, METHOD.post_process, METHOD.propose
+candidates = METHOD.candidates

@@ -1,4 +1,4 @@
-"""Video-level classes: from an own action head, or from a published file of class scores."""
+"""Video-level class scores: of our own action head, or of a published file."""
 
 import logging
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class VideoScores:
     source: str
 
     def best(self, video: str, n: int) -> list[tuple[str, float]]:
-        """The `n` best classes of a video with their scores; equal scores: the first class first."""
+        """The `n` best classes of a video with their scores; on ties the first class comes first."""
         if video not in self.scores:
             raise TspError(f"{self.source}: no class scores of video {video!r}")
         row = self.scores[video]
@@ -76,7 +76,7 @@ def _read_untrimmednet(path: Path) -> VideoScores:
         raise TspError(f"{path}: cannot be read as a NumPy array ({error})") from error
     if table.ndim != 2 or table.shape[1] != UCF101 or not np.isfinite(table).all():
         raise TspError(f"{path}: expected finite scores [videos, {UCF101}], found shape {table.shape}")
-    # Highest id first: on equal scores the released code prefers it.
+    # Highest id first: the released code prefers it on ties.
     ids = sorted(THUMOS14_CLASSES, reverse=True)
     picked = table[:, [k - 1 for k in ids]].astype(np.float64)
     scores = {f"video_test_{number:07d}": row for number, row in enumerate(picked, 1)}
@@ -84,7 +84,7 @@ def _read_untrimmednet(path: Path) -> VideoScores:
 
 
 def _knows_actions(weights: Path) -> bool:
-    """False where the facts beside the weights say that their only head is for regions."""
+    """False if the facts beside the weights state a region head only."""
     facts = weights.with_suffix(".json")
     run = read_json(facts).get("run", {}) if facts.is_file() else {}
     return "action" in run.get("heads", ["action"])
@@ -107,7 +107,7 @@ def video_scores(features: Path, weights: Path, annotations: Path, labels: Seque
     head = next((name for name in ACTION_HEADS if f"{name}.weight" in state), None) if _knows_actions(weights) else None
     if head is None or len(state[f"{head}.weight"]) != len(labels):
         found = "no action head" if head is None else f"{len(state[f'{head}.weight'])} classes, not {len(labels)}"
-        raise TspError(f"{weights}: has {found}; `labels` of an experiment must name a run that learnt its actions")
+        raise TspError(f"{weights}: has {found}; `labels` of an experiment must name a run trained on its actions")
     weight, bias = state[f"{head}.weight"].float(), state[f"{head}.bias"].float()
     names = {video.key: video.name for video in read_annotations(annotations)}
     results = {}

@@ -1,10 +1,10 @@
 """Non-maximum suppression of scored segments.
 
-V videos, N candidates of a video. The formulas are written as the released loops write them, so that every score has
-the same bits.
+V videos, N candidates of a video. The formulas follow the released loops operation by operation, so that every score
+has the same bits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,9 @@ Floats = NDArray[np.float64]
 Scored = tuple[Floats, Floats]
 # Candidates handled in lockstep: enough to amortise a call, few enough to stay in the cache.
 LOCKSTEP = 8192
-# With the decays at hand little is done per candidate, and calls weigh more.
-TABLE_LOCKSTEP = 65536
-# Segments of a grid whose decays are kept: 210 MB at most.
+# With stored decays there is little work per candidate, and the calls weigh more.
+STORED_LOCKSTEP = 65536
+# Segments of a grid whose decays are stored: 210 MB at most.
 CELLS = 5120
 SMALLEST = np.finfo(np.float64).smallest_subnormal
 
@@ -72,45 +72,74 @@ def soft_nms_many(
         `V` pairs, in order.
     """
     rule = Suppression(divisor=divisor, keep=keep, above=above)
-    results: list[Scored] = [(np.zeros((0, 2)), np.zeros(0))] * len(videos)
-    table = _Table.of(videos, rule)
+    counts = [len(scores) for _, scores in videos]
+    shared = _same_segments(videos, rule)
+    stored = _StoredDecays(videos[shared[0]][0], rule) if shared else None
     # Videos of similar size share a rectangle.
-    order = sorted(range(len(videos)), key=lambda v: len(videos[v][1]))
-    while order:
-        room = LOCKSTEP if table is None else TABLE_LOCKSTEP
-        rows = max(1, room // max(1, len(videos[order[-1]][1])))
-        group, order = order[-rows:], order[:-rows]
-        for v, result in zip(group, _lockstep([videos[v] for v in group], rule, table), strict=True):
-            results[v] = result
-    return results
+    others = sorted(set(range(len(videos))) - set(shared), key=lambda v: counts[v])
+    results: dict[int, Scored] = {}
+    for members, room, decays in ((shared, STORED_LOCKSTEP, stored), (others, LOCKSTEP, None)):
+        for group in _groups(members, counts, room):
+            results.update(zip(group, _lockstep([videos[v] for v in group], rule, decays), strict=True))
+    return [results[v] for v in range(len(videos))]
 
 
-def _lockstep(videos: list[Scored], rule: Suppression, table: "_Table | None") -> list[Scored]:
+def _same_segments(videos: Sequence[Scored], rule: Suppression) -> list[int]:
+    """Videos with the segments of the largest one, where storing their decays costs less than half of what it saves."""
+    largest = max((segments for segments, _ in videos), key=len, default=np.zeros((0, 2)))
+    same = [v for v, (segments, _) in enumerate(videos) if np.array_equal(segments, largest)]
+    return same if len(largest) <= CELLS and 2 * len(largest) <= rule.keep * len(same) else []
+
+
+def _groups(members: list[int], counts: Sequence[int], room: int) -> Iterator[list[int]]:
+    """Cut videos, sorted by size, into groups of about `room` candidates, the largest videos first."""
+    while members:
+        rows = max(1, room // max(1, counts[members[-1]]))
+        yield members[-rows:]
+        members = members[:-rows]
+
+
+class _StoredDecays:
+    """Decays of the candidates that several videos share; a row is computed when its segment is first emitted."""
+
+    def __init__(self, segments: Floats, rule: Suppression) -> None:
+        self._start, self._end = np.asarray(segments, dtype=np.float64).T.copy()
+        self._rule, self._rows = rule, dict[int, Floats]()
+
+    def row(self, best: int) -> Floats:
+        """`[N]` decays by the segment `best`."""
+        if best not in self._rows:
+            emitted = self._start[best], self._end[best]
+            self._rows[best] = _decays(self._start, self._end, emitted, self._rule)
+        return self._rows[best]
+
+
+def _lockstep(videos: Sequence[Scored], rule: Suppression, stored: _StoredDecays | None) -> list[Scored]:
+    """Suppress some videos, a row of a rectangle each, emitting one segment of every video per step."""
     counts = np.array([len(scores) for _, scores in videos])
     shape = (len(videos), max(1, int(counts.max())))
     start, end, left = np.zeros(shape), np.zeros(shape), np.full(shape, -1.0)
     for v, (segments, scores) in enumerate(videos):
         start[v, : counts[v]], end[v, : counts[v]] = np.asarray(segments, dtype=np.float64).T
         left[v, : counts[v]] = scores
-    # Emitted and missing candidates: negative, which no decay makes positive.
-    every, emitted, first = np.arange(len(videos)), [], left.copy()
-    cells = None if table is None else [table.index(segments) for segments, _ in videos]
-    spare = tuple(np.empty(shape) for _ in range(3))
+    # Emitted and missing candidates are negative, which no decay makes positive.
+    every, emitted, undecayed = np.arange(len(videos)), [], left.copy()
     for step in range(min(rule.keep, shape[1] - 1)):
         best = left.argmax(1)
         score = left[every, best]
-        going = (score > 0) & (counts - step > 1)
-        if not going.any():
+        active = (score > 0) & (counts - step > 1)
+        if not active.any():
             break
         if np.count_nonzero(left == score[:, None]) > len(videos):
-            best = np.where(left == score[:, None], first, -2.0).argmax(1)
-        emitted.append((np.where(going, best, -1), score))
+            # Of equal scores the one that was higher before any decay, then the earlier row.
+            best = np.where(left == score[:, None], undecayed, -2.0).argmax(1)
+        emitted.append((np.where(active, best, -1), score))
         left[every, best] = -1.0
-        if table is not None and cells is not None:
-            for v in going.nonzero()[0].tolist():
-                table.decay(left[v, : counts[v]], int(best[v]), cells[v])
+        if stored is None:
+            left *= _decays(start, end, (start[every, best, None], end[every, best, None]), rule)
         else:
-            _decay(left, start, end, (start[every, best][:, None], end[every, best][:, None]), rule, spare)
+            for v in active.nonzero()[0].tolist():
+                left[v] *= stored.row(int(best[v]))
     picked = np.array([best for best, _ in emitted], dtype=np.int64).reshape(-1, len(videos))
     scored = np.array([score for _, score in emitted]).reshape(-1, len(videos))
     return [
@@ -119,104 +148,19 @@ def _lockstep(videos: list[Scored], rule: Suppression, table: "_Table | None") -
     ]
 
 
-class _Table:
-    """Decay of every segment of a grid by every other, for videos whose candidates are the same few segments.
-
-    A row is filled when its segment is first emitted, by the formulas that serve without table.
-    """
-
-    def __init__(self, cells: NDArray[np.complex128], rule: Suppression) -> None:
-        self._order, self._rule = cells.argsort(), rule
-        self._sorted, self._start, self._end = cells[self._order], cells.real.copy()[None], cells.imag.copy()[None]
-        self._rows, self._known = np.empty((len(cells), len(cells))), np.zeros(len(cells), dtype=bool)
-        self._last: tuple[Floats, NDArray[np.int64] | None] | None = None
-
-    @classmethod
-    def of(cls, videos: Sequence[Scored], rule: Suppression) -> "_Table | None":
-        """None where there are too many different segments, or each is seen too seldom."""
-        total = sum(len(scores) for _, scores in videos)
-        cells, last = np.zeros(0, dtype=np.complex128), None
-        for segments, _ in videos:
-            if last is not None and np.array_equal(segments, last):
-                continue
-            last, here = segments, _as_one(segments)
-            if len(cells) == 0 or (cells[np.searchsorted(cells[:-1], here)] != here).any():
-                cells = np.union1d(cells, here)
-            # All rows together must cost less than half of what they save.
-            if len(cells) > CELLS or 2 * len(cells) ** 2 > rule.keep * total:
-                return None
-        # In the order of a video that has them all, whose rows then need no picking.
-        whole = next((_as_one(segments) for segments, _ in videos if len(segments) == len(cells)), cells)
-        return cls(whole if np.array_equal(np.sort(whole), cells) else cells, rule)
-
-    def index(self, segments: Floats) -> NDArray[np.int64] | None:
-        """Numbers of the segments, None where they are all in order; videos one after the other often have the same."""
-        if self._last is None or not np.array_equal(self._last[0], segments):
-            found = self._order[np.searchsorted(self._sorted, _as_one(segments))]
-            whole = np.array_equal(found, np.arange(len(self._known)))
-            self._last = segments, None if whole else found
-        return self._last[1]
-
-    def decay(self, left: Floats, best: int, cells: NDArray[np.int64] | None) -> None:
-        """left *= the decay of the `cells` by the one at `best`."""
-        number = best if cells is None else cells[best]
-        if not self._known[number]:
-            row, spare = np.ones((1, len(self._known))), tuple(np.empty((1, len(self._known))) for _ in range(3))
-            emitted = self._start[:, number, None], self._end[:, number, None]
-            _decay(row, self._start, self._end, emitted, self._rule, spare)
-            self._rows[number], self._known[number] = row[0], True
-        row = self._rows[number]
-        left *= row if cells is None else row.take(cells)
-
-
-def _as_one(segments: Floats) -> NDArray[np.complex128]:
-    """`[N, 2]` to `[N]`, so that a segment is one value."""
-    return np.ascontiguousarray(segments, dtype=np.float64).view(np.complex128)[:, 0]
-
-
-def _decay(
-    left: Floats, start: Floats, end: Floats, best: Scored, rule: Suppression, spare: tuple[Floats, ...]
-) -> None:
-    """left *= the decay by the emitted segments `best`, row by row."""
-    if rule.above is None:
-        _decay_all(left, start, end, best, rule.divisor, spare)
-    else:
-        _decay_above(left, start, end, best, rule.divisor, rule.above)
-
-
-def _decay_all(
-    left: Floats, start: Floats, end: Floats, best: Scored, divisor: float, spare: tuple[Floats, ...]
-) -> None:
-    """left *= exp(-tIoU^2 / divisor); a factor of 1 where nothing overlaps changes no bit."""
-    overlap, hull, other = spare
-    first, last = best
-    np.minimum(end, last, out=overlap)
-    np.maximum(start, first, out=other)
-    overlap -= other
-    np.maximum(overlap, 0.0, out=overlap)
-    np.maximum(end, last, out=hull)
-    np.minimum(start, first, out=other)
-    hull -= other
-    # The hull of two segments without length is 0, and so is their overlap.
-    np.maximum(hull, SMALLEST, out=hull)
-    overlap /= hull
-    np.multiply(overlap, overlap, out=overlap)
-    np.negative(overlap, out=overlap)
-    overlap /= divisor
-    left *= np.exp(overlap, out=overlap)
-
-
-def _decay_above(
-    left: Floats, start: Floats, end: Floats, best: Scored, divisor: float, above: tuple[float, float]
-) -> None:
-    """As `_decay_all`, where the tIoU is above the threshold of the emitted segment's length.
-
-    On the grid many tIoUs equal their threshold, so the union is added up in the order of the released code.
-    """
-    (least, most), (first, last) = above, best
+def _decays(start: Floats, end: Floats, emitted: tuple[Floats, Floats], rule: Suppression) -> Floats:
+    """Factors of the scores of segments, each 1 or exp(-tIoU^2 / divisor), after segments are emitted."""
+    first, last = emitted
     overlap = np.maximum(np.minimum(end, last) - np.maximum(start, first), 0.0)
+    # Segments without length have no overlap, and a union of 0.
+    if rule.above is None:
+        share = overlap / np.maximum(np.maximum(end, last) - np.minimum(start, first), SMALLEST)
+        return np.exp(-(share * share) / rule.divisor)
+    # On a grid many tIoUs equal the threshold, so the union is added up in the order of the released code.
     union = (end - start) - overlap + last - first
     share = overlap / np.maximum(union, SMALLEST)
+    least, most = rule.above
     chosen = share > least + (most - least) * (last - first)
-    share = share[chosen]
-    left[chosen] *= np.exp(-(share * share) / divisor)
+    share, factors = share[chosen], np.ones_like(overlap)
+    factors[chosen] = np.exp(-(share * share) / rule.divisor)
+    return factors

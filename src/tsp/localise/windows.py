@@ -1,4 +1,4 @@
-"""Sliding windows over long videos, as on THUMOS14: snippets, windows, their labels, and from windows to the video.
+"""Sliding windows over long videos, as on THUMOS14: cutting, labels, and merging of the predictions.
 
 Frames are those of the original video, at its own rate; snippet i stands at frame i x step. T snippets of a window,
 n of a video, W windows, N segments, C channels.
@@ -24,39 +24,39 @@ AFTER_INFERENCE = ("windows.longest_frames", "windows.rounded")
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """How long videos are cut into windows of `length` snippets. Defaults: G-TAD's released code for THUMOS14."""
+    """Cutting of long videos into windows of `length` snippets. Defaults: G-TAD's released code for THUMOS14."""
 
     step_frames: int = 5
     """Frames between snippets."""
     fps: float = 30.0
-    """Frame rate of videos whose annotation states none."""
+    """Frame rate of videos whose annotation does not state one."""
     overlap: float = 0.5
-    """Share of a window that the next one covers too."""
+    """Share of a window that overlaps the next one."""
     tail: Literal["released", "covered"] = "released"
-    """Snippets behind the last full window: up to a fifth of a window is dropped (released), or nothing."""
+    """Snippets after the last full window: `released` drops up to a fifth of a window, `covered` drops none."""
     coverage: float = 0.9
-    """A window is learnt from if more than this share of some action lies in it."""
+    """Windows are used for training if they contain more than this share of an action."""
     clip: bool = False
-    """Cut actions at the window's border, instead of keeping them whole (released)."""
+    """Clip actions at the window's border; the released code does not."""
     ambiguous: bool = True
-    """Learn from segments annotated as Ambiguous too, as released: the network knows no classes."""
+    """Train on segments annotated as Ambiguous too, as released; the network predicts no classes."""
     label_zero: Literal["released", "snippet"] = "released"
-    """Frame of the window that labels count from: 3 (in the first window 2) before its first snippet, or that snippet.
-    Predictions count from the snippet."""
+    """Frame 0 of the labels: the window's first snippet, or 3 frames (2 in the first window) before it, as released.
+    Frame 0 of the predictions is always the snippet."""
     longest_frames: int | None = 300
-    """Segments of this many frames or more score 0; null: none does."""
+    """Segments of this many frames or more get score 0; null: no limit."""
     rounded: bool = True
     """Round seconds to 0.1 and scores to 6 decimals, as released."""
 
     def __post_init__(self) -> None:
-        """Refuse windows that never move."""
+        """Reject windows without step."""
         if self.step_frames < 1 or not 0 <= self.overlap < 1 or self.fps <= 0:
             raise ValueError("windows: expected step_frames >= 1, 0 <= overlap < 1, fps > 0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """One window of a video.
+    """A window of a video.
 
     Args:
         first: its first snippet.
@@ -75,7 +75,7 @@ class Labels:
 
     Args:
         segments: `[N, 2]` clamped to 0 ... 1, for the map.
-        boundaries: `[N, 2]` as they are, counted from the first snippet, for starts and ends.
+        boundaries: `[N, 2]` unclamped, relative to the first snippet, for starts and ends.
         covered: largest share of an action that lies in the window.
     """
 
@@ -85,16 +85,16 @@ class Labels:
 
 
 def frame_facts(video: Video, clips: int, attributes: Mapping[str, Any], windows: Windows) -> tuple[float, int]:
-    """Frame rate and number of frames of a video: as annotated, else from its seconds, else from its clips.
+    """Frame rate and number of frames of a video: annotated, or computed from its duration, or from its clips.
 
     Args:
         video: `extra` may state `frame_rate` and `frames`.
         clips: features of the video.
-        attributes: facts of the feature file.
-        windows: rate where none is stated.
+        attributes: attributes of the feature file.
+        windows: frame rate if none is annotated.
 
     Raises:
-        TspError: neither the annotation nor the feature file tells how long the video is.
+        TspError: neither the annotation nor the feature file states the duration.
     """
     fps = float(video.extra.get("frame_rate") or windows.fps)
     if video.extra.get("frames"):
@@ -102,7 +102,7 @@ def frame_facts(video: Video, clips: int, attributes: Mapping[str, Any], windows
     seconds = video.duration_s
     if not seconds:
         if any(name not in attributes for name in TIME_ATTRIBUTES):
-            raise TspError(f"video {video.name!r}: neither annotation nor feature file says how long it is")
+            raise TspError(f"video {video.name!r}: neither the annotation nor the feature file states its duration")
         span = (clips - 1) * int(attributes["stride"]) + int(attributes["clip_length"])
         seconds = span / float(attributes["fps"])
     return fps, max(round(seconds * fps), 2)
@@ -146,7 +146,7 @@ def action_frames(video: Video, fps: float, windows: Windows) -> Floats:
 
 
 def window_labels(video: Video, window: Window, length: int, windows: Windows) -> Labels:
-    """What a window shows of the annotated actions: all that overlap with it.
+    """Labels of a window: all annotated actions that overlap with it.
 
     Paper: G-TAD section 4.1 (THUMOS14); rules of the released code.
     """
@@ -171,7 +171,7 @@ def window_labels(video: Video, window: Window, length: int, windows: Windows) -
 def merge(pieces: Sequence[tuple[Window, Scored]], length: int, windows: Windows, rule: Suppression) -> Scored:
     """Segments of a video, in seconds, from those of its windows.
 
-    Every window is suppressed by itself, then what is left of all windows together, on the decayed scores.
+    Each window is suppressed separately, then the remaining segments of all windows together, on the decayed scores.
 
     Args:
         pieces: windows and their candidates, in units of the window's length.
@@ -183,7 +183,7 @@ def merge(pieces: Sequence[tuple[Window, Scored]], length: int, windows: Windows
     """
     step, found = windows.step_frames, []
     if rule.above is not None:
-        # Lengths are measured in windows there, in frames here.
+        # The rule measures lengths in windows; these segments are in frames.
         a, b = rule.above
         rule = Suppression(divisor=rule.divisor, keep=rule.keep, above=(a, a + (b - a) / (step * length)))
     for window, (segments, scores) in pieces:

@@ -8,6 +8,7 @@ from tsp.io.files import write_json
 from tsp.io.predictions import read_predictions
 from tsp.localise import bmn, gtad
 from tsp.localise.gtad import Config, GtadTrainer
+from tsp.localise.method import Raw, SubsetInputs, TrainingInputs
 from tsp.localise.windows import Windows
 from tsp.types import Segment, Video
 
@@ -70,32 +71,36 @@ def make_set(folder, videos=12, channels=8, seed=0):
 
 def train(method, config, data, output, seed=0):
     """Bytes of the weights of a training on `make_set`'s files."""
-    method.train(
-        config,
-        train_features=data / "train.h5",
-        valid_features=data / "valid.h5",
+    inputs = TrainingInputs(train=side(data, "train"), valid=side(data, "valid"))
+    weights = output / "weights.safetensors"
+    method.train(config, inputs, seed=seed, weights=weights, work=output / "work", device="cpu")
+    return weights.read_bytes()
+
+
+def side(data, name, listed=False):
+    """The files of `train` or `valid`, with or without its proposals."""
+    return SubsetInputs(
+        features=data / f"{name}.h5",
         annotations=data / "annotations.json",
-        subsets=SUBSETS,
-        seed=seed,
-        weights=output / "weights.safetensors",
-        work=output / "work",
-        device="cpu",
+        subset=SUBSETS[name],
+        proposals=data / f"{name}.txt" if listed else None,
     )
-    return (output / "weights.safetensors").read_bytes()
 
 
 def infer(method, config, data, weights, output):
     """Raw predictions of the validation videos."""
-    files = {"features": data / "valid.h5", "annotations": data / "annotations.json", "subset": "validation"}
-    method.infer(config, weights=weights, output=output, device="cpu", **files)
+    method.infer(config, side(data, "valid"), weights=weights, output=output, device="cpu")
+
+
+def raw_of(data, path):
+    return Raw(path=path, annotations=data / "annotations.json", subset="validation")
 
 
 def detect(method, config, data, raw, output):
-    files = {"raw": raw, "annotations": data / "annotations.json", "subset": "validation"}
-    method.post_process(config, labels=data / "labels.json", output=output, **files)
+    method.post_process(config, raw_of(data, raw), labels=data / "labels.json", output=output)
     return read_predictions(output)
 
 
 def propose(method, config, data, raw, output):
-    method.propose(config, raw=raw, annotations=data / "annotations.json", subset="validation", output=output)
+    method.propose(config, raw_of(data, raw), output=output)
     return read_predictions(output)

@@ -5,7 +5,7 @@ import pytest
 from unit.localise.make import SMALL_BMN
 
 from tsp.errors import TspError
-from tsp.localise.bmn import Bmn, Config, candidates
+from tsp.localise.bmn import Bmn, Config, scored_cells
 
 GRID = replace(SMALL_BMN, length=6, durations=4)
 
@@ -20,7 +20,7 @@ def cells(made):
 
 
 def test_all_segments_but_those_that_end_with_the_video():
-    made = candidates(*maps(), GRID)
+    made = scored_cells(*maps(), GRID)
     assert cells(made) == sorted([s, s + d] for d in range(1, 5) for s in range(6) if s + d < 6)
     found, start, end = maps()
     number = (made.segments * 6).round().astype(int).tolist().index([1, 4])
@@ -30,7 +30,7 @@ def test_all_segments_but_those_that_end_with_the_video():
 
 def test_last_snippet_may_score_the_end():
     found, start, end = maps()
-    made = candidates(found, start, end, replace(GRID, end_node="last", end_at_border=True))
+    made = scored_cells(found, start, end, replace(GRID, end_node="last", end_at_border=True))
     number = (made.segments * 6).round().astype(int).tolist().index([3, 6])
     assert made.score[number] == pytest.approx(start[3] * end[5] * found[0, 3, 5] * found[1, 3, 5])
 
@@ -42,7 +42,7 @@ def test_layouts_name_the_same_segments():
     for d in range(4):
         for s in range(6 - d):
             turned[:, d, s] = found[:, s, s + d]
-    one, other = candidates(found, start, end, GRID), candidates(turned, start, end, durations)
+    one, other = scored_cells(found, start, end, GRID), scored_cells(turned, start, end, durations)
     assert cells(one) == cells(other)
     assert sorted(one.score.tolist()) == sorted(other.score.tolist())
 
@@ -56,13 +56,13 @@ def test_layouts_name_the_same_segments():
     ],
 )
 def test_candidate_boundaries(rule, expected):
-    assert cells(candidates(*maps(), replace(GRID, candidates=rule))) == expected
+    assert cells(scored_cells(*maps(), replace(GRID, candidates=rule))) == expected
 
 
 def test_padded_peaks_may_start_with_the_last_snippet():
     options = {"candidates": "padded_peaks", "end_at_border": True, "end_node": "last"}
-    assert [5, 6] in cells(candidates(*maps(), replace(GRID, **options)))
-    assert [5, 6] not in cells(candidates(*maps(), replace(GRID, **{**options, "candidates": "peaks"})))
+    assert [5, 6] in cells(scored_cells(*maps(), replace(GRID, **options)))
+    assert [5, 6] not in cells(scored_cells(*maps(), replace(GRID, **{**options, "candidates": "peaks"})))
 
 
 @pytest.mark.parametrize("wrong", [{"durations": 17}, {"bins": 0}, {"hidden_1d": 17}, {"node_cell": (0.5, 0.5)}])

@@ -7,7 +7,7 @@ from unit.localise.make import SMALL, make_set, train
 from tsp.errors import TspError
 from tsp.localise import gtad
 from tsp.localise.data import normalised_segments
-from tsp.localise.gtad import Config, Gtad, proposals
+from tsp.localise.gtad import Config, Gtad, scored_cells
 from tsp.types import Segment, Video
 
 
@@ -20,7 +20,7 @@ GRID = replace(SMALL, length=6, durations=4)
 
 
 def test_proposals_run_between_candidate_boundaries():
-    segments, scores = proposals(*maps(), GRID)
+    segments, scores = scored_cells(*maps(), GRID)
     # Starts: 0 always, 1 a peak; 5 never. Ends: 3 a peak, 5 always; 0 never. Durations up to 4.
     assert sorted((segments * 6).round().astype(int).tolist()) == [[0, 3], [1, 3], [1, 5]]
     found = maps()[0]
@@ -29,18 +29,18 @@ def test_proposals_run_between_candidate_boundaries():
 
 
 def test_proposals_that_end_with_the_video_are_an_option():
-    segments, _ = proposals(*maps(6, 6), replace(GRID, end_at_border=True, durations=6))
+    segments, _ = scored_cells(*maps(6, 6), replace(GRID, end_at_border=True, durations=6))
     assert [0.0, 1.0] in segments.tolist()
 
 
 def test_all_cells_without_the_boundary_filter():
-    segments, _ = proposals(*maps(), replace(GRID, boundary_filter=False))
+    segments, _ = scored_cells(*maps(), replace(GRID, boundary_filter=False))
     assert len(segments) == 5 + 4 + 3 + 2
 
 
 def test_there_is_always_a_proposal():
     flat = np.zeros((2, 6, 6)), np.zeros(6), np.zeros(6)
-    segments, _ = proposals(*flat, replace(GRID, durations=6))
+    segments, _ = scored_cells(*flat, replace(GRID, durations=6))
     assert segments.tolist() == [[0, 5 / 6]]
 
 

@@ -7,15 +7,16 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from unit.localise.make import LABELS, METHODS, SUBSETS, WINDOWS, detect, infer, make_set, propose, train
+from unit.localise.make import LABELS, METHODS, SUBSETS, WINDOWS, detect, infer, make_set, propose, raw_of, train
 
 from tsp.encoders.weights import load_state
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.features import FeatureFile, feature_writer
+from tsp.localise import bmn, gtad, pgcn
 from tsp.localise.data import read_subset
 from tsp.localise.maps.training import MapTask
-from tsp.localise.method import Method
+from tsp.localise.method import CandidateMethod
 
 # A video of 30 s is 30 snippets of 10 frames at 10 fps: three windows of 16.
 CUT = replace(WINDOWS, fps=10.0)
@@ -39,11 +40,22 @@ def data(case, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["train", "infer", "post_process", "propose"])
+@pytest.mark.parametrize("name", ["train", "infer", "post_process", "propose", "candidates"])
 def test_the_module_offers_what_the_contract_says(case, name):
     ours = inspect.signature(getattr(case[0], name)).parameters
-    stated = [p for p in inspect.signature(getattr(Method, name)).parameters.values() if p.name != "self"]
+    stated = [p for p in inspect.signature(getattr(CandidateMethod, name)).parameters.values() if p.name != "self"]
     assert [(p.name, p.kind, p.default) for p in ours.values()] == [(p.name, p.kind, p.default) for p in stated]
+
+
+def test_the_modules_say_whether_they_refine():
+    assert [method.REFINES for method in (bmn, gtad, pgcn)] == [False, False, True]
+    assert [hasattr(method, "candidates") for method in (bmn, gtad, pgcn)] == [True, True, False]
+
+
+def test_detections_need_class_scores(case, data, tmp_path):
+    method, config = case
+    with pytest.raises(TspError, match="needs video-level class scores"):
+        method.post_process(config, raw_of(data, data / "raw.h5"), labels=None, output=tmp_path / "p.json")
 
 
 def test_training_writes_weights_facts_and_log(data):
@@ -191,7 +203,7 @@ def batch_of(case, data, rows, empty=False):
     if empty:
         subset = replace(subset, videos=[replace(v, segments=()) for v in subset.videos])
         config = replace(config, windows=config.windows and replace(config.windows, coverage=-1.0))
-    return method.examples(subset, config).__getitems__(rows)
+    return method.METHOD.examples(subset, config).__getitems__(rows)
 
 
 def task_of(case):

@@ -1,7 +1,7 @@
 """SGAlign of G-TAD as one constant matrix, applied after the convolution that follows it.
 
-Aligning samples features at fixed points and the 1x1 convolution behind it mixes channels: both are linear, so their
-order is free. Mixing first leaves S columns per snippet to sample instead of C x S per cell, and the samples of all
+Aligning samples features at fixed points and the 1x1 convolution after it mixes channels: both are linear, so they
+commute. Mixing first leaves S columns per snippet to sample instead of C x S per cell, and the samples of all
 cells are one constant sparse matrix, built once per grid.
 
 T snippets, D durations, S samples of a cell (inner, then context), O outputs of the convolution, cell (d, s).
@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsp.localise.maps import sampling as sparse
+from tsp.localise.maps import sampling
 from tsp.localise.maps.targets import valid_cells
 
 
 @dataclass(frozen=True)
-class Grid:
+class AlignmentGrid:
     """The geometry of the map.
 
     Args:
@@ -92,11 +92,11 @@ def roi_align(rois: NDArray[np.float64], bins: int, length: int) -> tuple[NDArra
 
 
 @functools.lru_cache(maxsize=4)
-def operator(grid: Grid, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+def operator(grid: AlignmentGrid, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """The alignment A `[cells + 1, T * S]` and its transpose; column t * S + j is sample j at snippet t.
 
     Sparse on the CPU (3 % and 15 % of the entries are not zero); dense on a GPU, where the product is fast enough and
-    adds in a fixed order.
+    sums in a fixed order.
     """
     samples = grid.inner + grid.context
     rows, columns, weights = [], [], []
@@ -107,10 +107,10 @@ def operator(grid: Grid, dtype: torch.dtype, device: torch.device) -> tuple[Tens
             columns.append(snippet * samples + offset + sample)
             weights.append(weight)
     entries = (np.concatenate(rows), np.concatenate(columns), np.concatenate(weights))
-    return sparse.assemble(*entries, (len(grid.rois), grid.length * samples), dtype=dtype, device=device)
+    return sampling.assemble(*entries, (len(grid.rois), grid.length * samples), dtype=dtype, device=device)
 
 
-def align_and_mix(features: Tensor, context: Tensor, weight: Tensor, bias: Tensor, grid: Grid) -> Tensor:
+def align_and_mix(features: Tensor, context: Tensor, weight: Tensor, bias: Tensor, grid: AlignmentGrid) -> Tensor:
     """SGAlign followed by the 1x1 convolution over its samples, for all cells.
 
     Args:
@@ -126,7 +126,7 @@ def align_and_mix(features: Tensor, context: Tensor, weight: Tensor, bias: Tenso
     Paper: G-TAD section 3.3 (SGAlign).
     Differs: released code aligns first; equal in exact arithmetic, without the `[C * S, D, T]` tensor.
     """
-    # Sparse products know no half precision.
+    # Sparse products do not support half precision.
     with torch.autocast(features.device.type, enabled=False):
         dtype = torch.promote_types(features.dtype, torch.float32)
         features, context, weight, bias = (x.to(dtype) for x in (features, context, weight, bias))
@@ -139,9 +139,9 @@ def align_and_mix(features: Tensor, context: Tensor, weight: Tensor, bias: Tenso
         ]
         # [B, T, S * O] to [B, T * S, O]
         columns = torch.cat(mixed, dim=2).view(batch, length * samples, out)
-        return sparse.apply(operator(grid, dtype, features.device), columns, bias)
+        return sampling.apply(operator(grid, dtype, features.device), columns, bias)
 
 
-def to_map(cells: Tensor, grid: Grid) -> Tensor:
+def to_map(cells: Tensor, grid: AlignmentGrid) -> Tensor:
     """`[B, cells + 1, O]` to `[B, O, D, T]`, the shared value in every invalid cell."""
-    return sparse.to_map(cells, grid.valid)
+    return sampling.to_map(cells, grid.valid)

@@ -1,4 +1,4 @@
-"""From raw predictions to a predictions file: the part that the methods with a map of segments share.
+"""From raw predictions to a predictions file, for the methods with a map of segments.
 
 T snippets, N segments.
 """
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.predictions import write_predictions
+from tsp.localise.data import duration_s
 from tsp.localise.labels import VideoScores
+from tsp.localise.method import Raw
 from tsp.localise.nms import Scored, Suppression, suppress
 from tsp.localise.windows import Window, Windows, merge
 from tsp.progress import progress
@@ -25,36 +27,30 @@ from tsp.types import Video
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Maps = Mapping[str, Floats]
-# Digits of seconds and of scores where output is rounded (G-TAD on THUMOS14).
+# Digits of seconds and of scores if output is rounded (G-TAD on THUMOS14).
 DIGITS = (1, 6)
 
 
-class Cut(Protocol):
-    """What is to be known of a method's options here."""
-
-    @property
-    def length(self) -> int:
-        """T."""
-
-    @property
-    def windows(self) -> Windows | None:
-        """How long videos are cut."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Raw:
-    """Raw predictions to read: the file that `infer` wrote, the annotations and the subset."""
+class Selection:
+    """How maps become segments.
 
-    path: Path
-    annotations: Path
-    subset: str
+    Args:
+        scored: maps -> scored segments, in units of the video or window.
+        rule: Soft-NMS; with windows first of each window, then of all together.
+        length_s: seconds of the unit of segments, of a video without windows.
+    """
+
+    scored: Callable[[Maps], Scored]
+    rule: Suppression
+    length_s: Callable[[Video], float] = duration_s
 
 
 def read_raw(raw: Raw, windows: Windows | None) -> Iterator[tuple[Video, list[tuple[Window | None, Maps]]]]:
     """Videos in the order of the annotations, each with its maps (float64): one, or one per window.
 
     Raises:
-        TspError: a damaged file, or one made with windows where none are expected, or the reverse.
+        TspError: a damaged file, or one made with windows if none are expected, or the reverse.
     """
     try:
         with h5py.File(raw.path, "r") as file:
@@ -62,7 +58,7 @@ def read_raw(raw: Raw, windows: Windows | None) -> Iterator[tuple[Video, list[tu
                 if video.subset == raw.subset and video.name in file:
                     group = file[video.name]
                     if ("fps" in group.attrs) != (windows is not None):
-                        raise TspError(f"{raw.path}: `windows` was another in the inference; run it again")
+                        raise TspError(f"{raw.path}: `windows` has changed since the inference; run it again")
                     yield video, _pieces(group)
     except OSError as error:
         raise TspError(f"{raw.path}: damaged raw predictions ({error}); run the inference again") from error
@@ -80,40 +76,33 @@ def _maps(group: h5py.Group) -> Maps:
     return {name: np.asarray(rows[()], np.float64) for name, rows in group.items()}
 
 
-def scored_seconds(
-    config: Cut,
-    raw: Raw,
-    candidates: Callable[[Maps], Scored],
-    rule: Suppression,
-    length_s: Callable[[Video], float],
-) -> dict[str, Scored]:
+def scored_seconds(raw: Raw, selection: Selection, length: int, windows: Windows | None) -> dict[str, Scored]:
     """Suppressed segments of every video, in seconds.
 
     Args:
-        config: length and windows.
-        raw: what `infer` wrote.
-        candidates: maps to scored segments, in units of the video or window.
-        rule: Soft-NMS; with windows of each by itself, then of all together.
-        length_s: seconds that a segment's 1 stands for, of a video without windows.
+        raw: raw predictions.
+        selection: segments, scores, suppression, and seconds.
+        length: T.
+        windows: cutting of long videos; None: a whole video is one map.
 
     Returns:
         Video name -> segments `[N, 2]` and scores `[N]`, in order of emission.
     """
-    videos = progress(read_raw(raw, config.windows), desc="candidates", unit="video")
-    if config.windows is not None:
+    videos = progress(read_raw(raw, windows), desc="candidates", unit="video")
+    if windows is not None:
         found = {}
         for video, pieces in videos:
-            cut = [(window, candidates(maps)) for window, maps in pieces if window is not None]
-            found[video.name] = merge(cut, config.length, config.windows, rule)
+            cut = [(window, selection.scored(maps)) for window, maps in pieces if window is not None]
+            found[video.name] = merge(cut, length, windows, selection.rule)
         return found
     seconds, whole = {}, []
     for video, pieces in videos:
-        seconds[video.name] = length_s(video)
-        whole.append(candidates(pieces[0][1]))
-    kept = suppress(whole, rule)
+        seconds[video.name] = selection.length_s(video)
+        whole.append(selection.scored(pieces[0][1]))
+    kept = suppress(whole, selection.rule)
     return {
-        name: (np.clip(segments, 0.0, 1.0) * length, scores)
-        for (name, length), (segments, scores) in zip(seconds.items(), kept, strict=True)
+        name: (np.clip(segments, 0.0, 1.0) * video_s, scores)
+        for (name, video_s), (segments, scores) in zip(seconds.items(), kept, strict=True)
     }
 
 
@@ -133,8 +122,8 @@ def write_segments(
         found: `scored_seconds`.
         version: the method.
         facts: provenance.
-        labels: class scores, and how many classes every segment is given, its score times the class's; None:
-            proposals without label.
+        labels: class scores, and the number of classes assigned to each segment, whose score is multiplied by the
+            class's; None: proposals without labels.
         rounded: seconds to 0.1, scores to 6 decimals.
     """
     results = {}
@@ -149,7 +138,7 @@ def write_segments(
             ]
             for label, share in classes
         ]
-        # Rounding makes ties, whose order counts: where the released code rounds, a segment's classes are neighbours.
+        # Rounding makes ties, so the order matters: the released code that rounds groups by segment.
         order = zip(*by_class, strict=True) if rounded else by_class
         entries = [entry for group in order for entry in group]
         results[name] = [_rounded(entry) for entry in entries] if rounded else entries
@@ -159,7 +148,7 @@ def write_segments(
 
 
 def _rounded(entry: dict[str, Any]) -> dict[str, Any]:
-    # Python's own rounding, as released; NumPy's differs in the last digit.
+    # Python's rounding, as released; NumPy's differs in the last digit.
     seconds, digits = DIGITS
     segment = [round(t, seconds) for t in entry["segment"]]
     return {**entry, "score": round(entry["score"], digits), "segment": segment}

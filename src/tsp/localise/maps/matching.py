@@ -1,6 +1,6 @@
 """The boundary-matching layer of BMN as one constant matrix, applied after the convolution that follows it.
 
-Sampling features at fixed points and the convolution over the samples are both linear, so their order is free. Mixing
+Sampling features at fixed points and the convolution over the samples are both linear, so they commute. Mixing
 channels first leaves S columns per snippet to sample instead of P x S per cell, and the samples of all cells are one
 constant sparse matrix, built once per grid.
 
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsp.localise.maps import sampling as sparse
+from tsp.localise.maps import sampling
 from tsp.localise.maps.targets import valid_cells
 
 Layout = Literal["start_end", "duration_start"]
@@ -26,8 +26,8 @@ POINTS, EXPAND = 3, 0.5
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The geometry of the map; a cell stands for the segment from its first to its last snippet, both included.
+class MatchingGrid:
+    """The geometry of the map; a cell is the segment from its first to its last snippet, both included.
 
     Args:
         length: T.
@@ -59,14 +59,14 @@ class Grid:
         return (row, column) if self.layout == "start_end" else (column, column + row)
 
 
-def points(first: NDArray[np.int64], last: NDArray[np.int64], grid: Grid) -> NDArray[np.float64]:
+def points(first: NDArray[np.int64], last: NDArray[np.int64], grid: MatchingGrid) -> NDArray[np.float64]:
     """`[n, S * 3]` positions, in snippets, that the cells sample; bin b averages 3b to 3b + 2."""
     end = last + 1 if grid.sampled_end == "next" else last
     margin = EXPAND * (end - first + 1)
     low, high = first - margin, end + margin
     count = grid.bins * POINTS
     step = (high - low) / (count - 1)
-    # Operations in the released order: at -1 a rounding decides between no weight and the whole.
+    # Operations in the released order: at -1 the rounding decides between no weight and full weight.
     return np.asarray(low[:, None] + step[:, None] * np.arange(count))
 
 
@@ -85,7 +85,7 @@ def interpolation(position: NDArray[np.float64], length: int) -> list[tuple[NDAr
 
 
 @functools.lru_cache(maxsize=4)
-def operator(grid: Grid, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+def operator(grid: MatchingGrid, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """The sampling matrix `[cells + 1, T * S]` and its transpose; column t * S + b is bin b at snippet t.
 
     The last row, that of all invalid cells, is empty: they hold the bias of the convolution.
@@ -101,10 +101,10 @@ def operator(grid: Grid, dtype: torch.dtype, device: torch.device) -> tuple[Tens
         column.append(snippet[used] * grid.bins + bin_[used])
         weight.append(share[used] / POINTS)
     entries = (np.concatenate(row), np.concatenate(column), np.concatenate(weight))
-    return sparse.assemble(*entries, (len(first) + 1, grid.length * grid.bins), dtype=dtype, device=device)
+    return sampling.assemble(*entries, (len(first) + 1, grid.length * grid.bins), dtype=dtype, device=device)
 
 
-def match_and_mix(features: Tensor, weight: Tensor, bias: Tensor, grid: Grid) -> Tensor:
+def match_and_mix(features: Tensor, weight: Tensor, bias: Tensor, grid: MatchingGrid) -> Tensor:
     """The boundary-matching layer followed by the convolution over its bins, for all cells.
 
     Args:
@@ -119,7 +119,7 @@ def match_and_mix(features: Tensor, weight: Tensor, bias: Tensor, grid: Grid) ->
     Paper: BMN section 3.2 (boundary-matching layer).
     Differs: released code samples first; equal in exact arithmetic, without the `[P, S, T, T]` tensor.
     """
-    # Sparse products know no half precision.
+    # Sparse products do not support half precision.
     with torch.autocast(features.device.type, enabled=False):
         dtype = torch.promote_types(features.dtype, torch.float32)
         features, weight, bias = (x.to(dtype) for x in (features, weight, bias))
@@ -127,4 +127,4 @@ def match_and_mix(features: Tensor, weight: Tensor, bias: Tensor, grid: Grid) ->
         out = weight.shape[0]
         mix = weight.view(out, channels, grid.bins).permute(1, 2, 0).reshape(channels, -1)
         columns = (features.transpose(1, 2).reshape(-1, channels) @ mix).view(batch, length * grid.bins, out)
-        return sparse.apply(operator(grid, dtype, features.device), columns, bias)
+        return sampling.apply(operator(grid, dtype, features.device), columns, bias)

@@ -1,7 +1,7 @@
 """Training targets, losses and peaks on the grid of starts and durations, shared by the boundary-matching methods.
 
 T snippets, D durations, N segments; cell (d, s) stands for [s, s + d + 1) snippets and is valid when s + d < T.
-Targets in float64: many lie on a threshold, where the order of operations decides.
+Targets are float64 and computed in the released order of operations: many lie on a threshold.
 """
 
 from typing import Any
@@ -48,7 +48,7 @@ def best_tiou(segments: Floats, start: NDArray[Any], end: NDArray[Any]) -> Float
 
 
 def boundary_map(points: Floats, length: int, *, cell_start: float = -0.5, cell_end: float) -> Floats:
-    """How far each node lies inside the region of 3 snippets around any of the boundaries.
+    """Largest share of each node covered by the region of 3 snippets around a boundary.
 
     Args:
         points: `[N]` starts (or ends) in units of the video's length.
@@ -56,7 +56,7 @@ def boundary_map(points: Floats, length: int, *, cell_start: float = -0.5, cell_
         cell_start, cell_end: node i covers [i + cell_start, i + cell_end] snippets.
 
     Returns:
-        `[T]`: largest covered share of the node.
+        `[T]`.
     """
     gap = 1.0 / length
     i = np.arange(length)
@@ -78,10 +78,10 @@ def balanced(p: Tensor, positive: Tensor, negative: Tensor, *, extra: int = 0) -
         extra: added to both counts before dividing.
 
     Returns:
-        Scalar; a side without members adds 0.
+        Scalar; an empty mask adds 0.
 
     Paper: G-TAD section 3.4 (training), after BSN and BMN.
-    Differs: the released formula, equal otherwise, is NaN where one side is empty.
+    Differs: the released formula, otherwise equal, is NaN if one mask is empty.
     """
     total = p.new_zeros(())
     for member, log_p in ((positive, torch.log(p + EPS)), (negative, torch.log(1 - p + EPS))):
@@ -95,14 +95,14 @@ def regression_loss(p: Tensor, iou: Tensor, zero: Tensor | None = None) -> Tenso
     Args:
         p: `[B, D, T]` predictions.
         iou: `[B, D, T]` targets, 0 for invalid cells.
-        zero: cells of tIoU 0 that count as low; None: none does.
+        zero: cells of tIoU 0 that count as low; None: no cells.
 
     Returns:
-        Scalar; 0 where no cell is above 0.7. Cells are drawn anew at every call from the device's generator.
+        Scalar; 0 if no cell is above 0.7. Every call draws cells from the device's generator.
 
     Paper: G-TAD section 3.4 (training), after BMN.
-    Differs: where a set is smaller than the high one, the released code draws from the whole map, invalid cells
-        included; here that set is taken whole. Its division 0 / 0 without high cells is 0 here.
+    Differs: if a set is smaller than the high one, the released code draws from the whole map, including invalid
+        cells; here the whole set is taken. Its division 0 / 0 without high cells is 0 here.
     """
     high, middle, low = iou > 0.7, (iou > 0.3) & (iou <= 0.7), (iou > 0) & (iou <= 0.3)
     if zero is not None:

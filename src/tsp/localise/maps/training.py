@@ -1,42 +1,30 @@
-"""Training and inference of the methods that predict boundary scores and a map of segments.
+"""The trainer's view of the methods with boundary scores and a map of segments, and their examples.
 
 B batch, C channels, T snippets, N segments; a map is `[rows, columns]`.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tsp import __version__
-from tsp.encoders.weights import load_state, load_strict, save_encoder
 from tsp.errors import TspError
-from tsp.io.files import atomic, sha256
-from tsp.localise.data import Rows, Subset, has_feature_frames, normalised_segments, read_subset
+from tsp.localise.data import Rows, Subset, has_feature_frames, normalised_segments
 from tsp.localise.maps.targets import balanced, regression_loss
 from tsp.localise.windows import Windows, window_labels
-from tsp.progress import progress
-from tsp.training import checkpoint
-from tsp.training.checkpoint import config_hash
 from tsp.training.config import TrainerConfig
-from tsp.training.distributed import pick_device
-from tsp.training.fit import LossTerm, fit
-from tsp.training.seeds import seed_everything
+from tsp.training.fit import LossTerm
 
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
-PARTS = ("map", "start", "end")
 
 
 class MapConfig(Protocol):
-    """What the methods' options have in common."""
+    """The options that all these methods have."""
 
     @property
     def length(self) -> int:
@@ -48,7 +36,11 @@ class MapConfig(Protocol):
 
     @property
     def windows(self) -> Windows | None:
-        """How long videos are cut; None: a whole video is one map."""
+        """Cutting of long videos; None: a whole video is one map."""
+
+    @property
+    def time_base(self) -> str:
+        """Length by which labels are normalised, see `normalised_segments`."""
 
     @property
     def lr(self) -> float:
@@ -68,7 +60,7 @@ class MapConfig(Protocol):
 
 
 class MapTask:
-    """The trainer's view of such a network; its metric is the validation loss.
+    """The trainer's view of a network; its metric is the validation loss.
 
     Args:
         model: `[B, C, T]` to map `[B, 2, rows, columns]`, starts `[B, T]` and ends `[B, T]`, all in 0 to 1.
@@ -101,8 +93,11 @@ class MapTask:
         return [{"params": list(self.model.parameters()), "lr": self.config.lr, "name": "all"}]
 
     def losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Node, regression and classification loss of a batch (gtad.md 5, bmn.md 6)."""
-        # Sums of ten thousand cells need single precision.
+        """Node, regression and classification loss of a batch.
+
+        Paper: G-TAD section 3.4, BMN section 3.4 (training).
+        """
+        # Summing ten thousand cells needs single precision.
         found, start, end = (part.float() for part in self.model(batch["features"]))
         iou, valid = batch["iou"], self.valid.to(found.device)
         node = found.new_zeros(())
@@ -134,26 +129,23 @@ class MapTask:
         return {name: value / n for name, value in sums.items()}
 
 
-def examples(
-    subset: Subset, config: MapConfig, time_base: str, targets: Callable[[Floats, Floats], dict[str, Tensor]]
-) -> Rows:
-    """Features and targets of a subset, in memory; of windows, those that show most of an action.
+def examples(subset: Subset, config: MapConfig, targets: Callable[[Floats, Floats], dict[str, Tensor]]) -> Rows:
+    """Features and targets of a subset, in memory; of windows, those that contain most of an action.
 
     Args:
         subset: videos or windows with features.
-        config: length and windows.
-        time_base: see `normalised_segments`; windows are measured in frames.
+        config: length, windows, and the time base of whole videos; windows are measured in frames.
         targets: actions `[N, 2]` in units of the video or window, for the map and for its boundaries, to named targets.
 
     Raises:
-        TspError: no window shows enough of an action.
+        TspError: no window contains enough of an action.
     """
     if config.windows is not None:
         return _window_examples(subset, config.length, config.windows, targets)
     unstated = sum(not has_feature_frames(video) for video in subset.videos)
-    if time_base == "feature_frames" and unstated:
-        log.info("%d of %d videos state no feature_frame: their duration is used", unstated, len(subset.videos))
-    segments = [normalised_segments(video, time_base) for video in subset.videos]
+    if config.time_base == "feature_frames" and unstated:
+        log.info("%d of %d videos do not state feature_frame: their duration is used", unstated, len(subset.videos))
+    segments = [normalised_segments(video, config.time_base) for video in subset.videos]
     return _rows(subset.features, [targets(found, found) for found in segments])
 
 
@@ -164,115 +156,11 @@ def _window_examples(
     labels = [window_labels(video, window, length, windows) for video, window in pairs]
     kept = [row for row, found in enumerate(labels) if found.covered > windows.coverage]
     if not kept:
-        raise TspError(f"none of {len(labels)} windows holds more than {windows.coverage:g} of an action")
-    log.info("%d of %d windows hold more than %g of an action", len(kept), len(labels), windows.coverage)
+        raise TspError(f"none of {len(labels)} windows contains more than {windows.coverage:g} of an action")
+    log.info("%d of %d windows contain more than %g of an action", len(kept), len(labels), windows.coverage)
     return _rows(subset.features[kept], [targets(labels[row].segments, labels[row].boundaries) for row in kept])
 
 
 def _rows(features: NDArray[np.float32], maps: list[dict[str, Tensor]]) -> Rows:
     stacked = {name: torch.stack([m[name] for m in maps]) for name in maps[0]}
     return Rows({"features": torch.from_numpy(features), **stacked})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """The parts of a method that training and inference need.
-
-    Args:
-        name: its module, for provenance.
-        model: feature channels -> network.
-        task: network and fingerprint -> task.
-        examples: subset -> features and targets.
-    """
-
-    name: str
-    model: Callable[[int], nn.Module]
-    task: Callable[[Any, str], MapTask]
-    examples: Callable[[Subset], Rows]
-
-    @property
-    def producer(self) -> str:
-        """What the files it writes carry."""
-        return f"tsp {__version__} {self.name}"
-
-
-def train(
-    method: Method,
-    config: Any,
-    *,
-    train_features: Path,
-    valid_features: Path,
-    annotations: Path,
-    subsets: dict[str, str],
-    seed: int,
-    weights: Path,
-    work: Path,
-    device: str | None,
-) -> None:
-    """See `method.Method.train`."""
-    files = {"train": train_features, "valid": valid_features}
-    read = {name: _read(config, path, annotations, subsets[name]) for name, path in files.items()}
-    for name, subset in read.items():
-        if not any(video.segments for video in subset.videos):
-            raise TspError(f"{annotations}: subset {subsets[name]!r} has features but no annotated action")
-    seed_everything(seed)
-    model = method.model(read["train"].features.shape[1])
-    inputs = {"train_features": train_features, "valid_features": valid_features, "annotations": annotations}
-    hashes = {name: sha256(path) for name, path in inputs.items()}
-    own = {name: value for name, value in asdict(config).items() if name != "trainer"}
-    task = method.task(model, config_hash(config.trainer, own=own, inputs=hashes))
-    data = {name: method.examples(subset) for name, subset in read.items()}
-    trainer = replace(config.trainer, seed=seed)
-    result = fit(task, data["train"], data["valid"], trainer, work, device=device)
-    with atomic(weights.with_name(checkpoint.LOG)) as temporary:
-        temporary.write_bytes((work / checkpoint.LOG).read_bytes())
-    facts = {"config": asdict(config), "seed": seed, "inputs_sha256": hashes, "best_epoch": result.best_epoch}
-    save_encoder(weights, result.state, {**facts, "epochs": result.history})
-    checkpoint.clear(work)
-
-
-def _group(file: h5py.File, data: Subset, row: int) -> h5py.Group:
-    group = file.require_group(data.videos[row].name)
-    if not data.windows:
-        return group
-    window = data.windows[row]
-    group.attrs.update(fps=window.fps, frames=window.frames)
-    return group.create_group(str(window.first))
-
-
-def _read(config: MapConfig, features: Path, annotations: Path, subset: str) -> Subset:
-    options = {"align_corners": config.align_corners, "windows": config.windows}
-    return read_subset(features, annotations, subset, config.length, **options)  # type: ignore[arg-type]
-
-
-@torch.inference_mode()
-def infer(
-    method: Method,
-    config: MapConfig,
-    *,
-    weights: Path,
-    features: Path,
-    annotations: Path,
-    subset: str,
-    output: Path,
-    device: str | None,
-) -> None:
-    """See `method.Method.infer`: `map` `[2, rows, columns]`, `start`, `end` `[T]`, float32, in a group per video.
-
-    With windows a video's group holds a group per window, named by its first snippet, and states `fps` and `frames`.
-    """
-    data = _read(config, features, annotations, subset)
-    target = pick_device(device)
-    model = method.model(data.features.shape[1])
-    load_strict(model, load_state(weights), weights)
-    model.eval().to(target)
-    size = config.trainer.batch_size
-    with atomic(output) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(producer=method.producer, weights_sha256=sha256(weights), features_sha256=sha256(features))
-        for at in progress(range(0, len(data.videos), size), desc="infer", unit="batch"):
-            batch = torch.from_numpy(data.features[at : at + size]).to(target)
-            found = [part.float().cpu().numpy() for part in model(batch)]
-            for row in range(len(batch)):
-                group = _group(file, data, at + row)
-                for name, values in zip(PARTS, found, strict=True):
-                    group.create_dataset(name, data=values[row], compression="gzip", compression_opts=1)

@@ -13,28 +13,28 @@ class PgcnTrainer(TrainerConfig):
     """The trainer with P-GCN's values."""
 
     epochs: int = 70
-    """Passes over the training videos, each `multiplier` times."""
+    """Passes over the training videos, each repeated `multiplier` times."""
     batch_size: int = 32
-    """Videos of a batch; a last smaller batch of an epoch is left out."""
+    """Videos of a batch; the last, smaller batch of an epoch is dropped."""
     momentum: float = 0.9
     """Momentum of SGD."""
     weight_decay: float = 5e-4
     """L2 weight decay of weights; biases have none."""
     schedule: Literal["constant", "warmup_steps"] = "warmup_steps"
-    """Times `gamma` at each milestone, no warm-up."""
+    """Multiply the rate by `gamma` at each milestone, no warm-up."""
     milestones: tuple[int, ...] = (15, 30, 45)
     """Epochs from which the rate is multiplied by `gamma`."""
     gamma: float = 0.1
     """Factor of a milestone."""
     keep: Literal["best", "last"] = "last"
-    """Weights to hand back; `best` needs a `watch` that is not `none`."""
+    """Weights to save; `best` needs a `watch` other than `none`."""
     validate_every: int = 5
     """Epochs between validations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Options of P-GCN. Defaults: THUMOS14 with TSP features, oddities of the released code mended.
+    """Options of P-GCN. Defaults: THUMOS14 with TSP features, errors of the released code fixed.
 
     The released code: ticks released, target_lengths plus_one, empty_pool foreground, neighbours sampled, watch valid
     with keep best, seed 777. ActivityNet: pooling rescaled, multiplier 5, top 100, nms_threshold 0.4, types
@@ -44,17 +44,17 @@ class Config:
     pooling: Rule = "windows"
     """Units of the features: I3D's windows of 64 frames (THUMOS14); even shares (ActivityNet); the clips' own time."""
     resample: bool = True
-    """Interpolate along time to the number of units that the rule expects; the rule `time` never needs it."""
+    """Interpolate along time to the number of units that the rule expects; unused by the rule `time`."""
     length: int = 100
     """Units of the rule `rescaled`."""
     ticks: Literal["shared", "released"] = "shared"
-    """Frames that are pooled: one rule of whole numbers, or the released two of training and inference."""
+    """Frames that are pooled: one rule in whole numbers, or the two released ones of training and inference."""
     context: tuple[float, float] = (0.5, 0.5)
     """Context pooled before and after a proposal, in its lengths."""
     cache: Literal["float32", "float16"] = "float32"
     """Pooled training features in memory; half precision halves 6 D bytes x proposals (D = 512: 3 KB each)."""
     list_fps: float | None = None
-    """Frames per second of lists that state a frame count only; null: frames by the annotation's duration."""
+    """Frame rate of lists that state a frame count only; null: computed from the annotation's duration."""
     normalised_lists: bool = False
     """Times of the lists are in units of the video's length."""
     types: TypeRules = field(default_factory=TypeRules)
@@ -62,17 +62,17 @@ class Config:
     roots: tuple[int, int, int] = (1, 6, 1)
     """Foreground, incomplete and background proposals drawn of a video."""
     empty_pool: EmptyPool = "mask"
-    """A type that a video has none of: left out of all losses, or foreground in its place (released)."""
+    """A type that a video lacks: masked in all losses, or replaced by foreground (released)."""
     target_lengths: Lengths = "plain"
     """Lengths in regression targets: end - start as in decoding, or end - start + 1 (released)."""
     training_graph: Literal["pools", "all"] = "pools"
-    """Nodes in training: of the three types (released), or all proposals as at inference."""
+    """Nodes in training: proposals of the three types (released), or all proposals as at inference."""
     context_tiou: float = 0.7
     """Neighbours above this tIoU are contextual."""
     children: int = 4
     """Neighbours drawn of each node in training."""
     neighbours: Literal["all", "sampled"] = "all"
-    """At inference: all ten slots, the same every time; or `children` drawn ones (released)."""
+    """At inference: all ten slots, without randomness; or `children` drawn ones (released)."""
     hidden: int = 512
     """Width between the two graph layers."""
     graph_dropout: float = 0.7
@@ -88,24 +88,24 @@ class Config:
     lr: float = 0.01
     """Learning rate of weights; that of biases is twice as large."""
     multiplier: int = 20
-    """Times that an epoch has each video: 20 for THUMOS14, 5 for ActivityNet."""
+    """Times that an epoch contains each video: 20 for THUMOS14, 5 for ActivityNet."""
     watch: Literal["none", "held_out", "valid"] = "none"
-    """Loss measured while training: none; on a part of the training videos; on the test list (released)."""
+    """Validation loss: none; on held-out training videos; on the test list (released)."""
     held_out: float = 0.1
-    """Share of the training videos that `watch: held_out` keeps from training."""
+    """Share of the training videos that `watch: held_out` excludes from training."""
     top: int | None = 2000
-    """Best pairs of proposal and class of a video: 2000 for THUMOS14, 100 for ActivityNet; null: all."""
+    """Best pairs of proposal and class kept per video: 2000 for THUMOS14, 100 for ActivityNet; null: all."""
     nms_threshold: float | None = 0.35
     """tIoU above which the lower-scored is dropped: 0.35 one stream, 0.32 two, 0.4 ActivityNet; null: no NMS."""
     nms: Literal["before", "after"] = "before"
     """NMS on the proposals' own segments (released), or on the refined ones."""
     video_classes: int | None = None
-    """Keep the video's best classes only, scores multiplied by theirs; null: P-GCN's own classes (THUMOS14)."""
+    """Keep only this many best classes of the video and multiply by their scores; null: P-GCN's classes (THUMOS14)."""
     trainer: PgcnTrainer = field(default_factory=PgcnTrainer)
     """Epochs, batch, optimiser, schedule."""
 
     def __post_init__(self) -> None:
-        """Refuse what no sample or graph can have."""
+        """Reject impossible samples and graphs."""
         if min(self.roots) < 0 or self.roots[0] < 1:
             raise ValueError(f"roots {list(self.roots)}: expected at least 1 foreground, none negative")
         if not 1 <= self.children <= 10:

@@ -1,4 +1,4 @@
-"""Proposals with their pooled features and graphs, and the samples that P-GCN learns from.
+"""Proposals with their pooled features and graphs, and the training samples of P-GCN.
 
 n proposals of a video (P in training), D channels, R roots, M = 1 + c + c * c nodes of a neighbourhood.
 """
@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.features import FeatureFile
+from tsp.localise.method import SubsetInputs
 from tsp.localise.pgcn.config import Config
 from tsp.localise.pgcn.graphs import expand, neighbour_slots
 from tsp.localise.pgcn.pooling import Ticks, Units, pool_segments, ticks
@@ -47,25 +48,38 @@ class Source:
     duration_s: float
 
 
-def read_source(config: Config, proposals: Path, features: Path, annotations: Path, subset: str) -> list[Source]:
+def read_source(config: Config, inputs: SubsetInputs) -> list[Source]:
     """Every video of a subset that has proposals and features, in the order of the list.
 
     Raises:
-        TspError: none, or a video of unknown duration.
+        TspError: no list, no such video, or a video of unknown duration.
     """
+    annotations, subset = inputs.annotations, inputs.subset
+    proposals = list_of(inputs)
     videos = {v.name: v for v in read_annotations(annotations) if v.subset == subset}
     by_name = {v.key: v for v in videos.values()} | videos
     listed = read_list(proposals, normalised=config.normalised_lists)
-    with FeatureFile(features) as file:
+    with FeatureFile(inputs.features) as file:
         pairs = [(by_name[x.name], x) for x in listed if x.name in by_name and by_name[x.name].key in file]
     if not pairs:
         raise TspError(
             f"{proposals}: none of its {len(listed)} videos (such as {listed[0].name!r}) is in subset {subset!r} of "
-            f"{annotations} and in {features}"
+            f"{annotations} and in {inputs.features}"
         )
     if len(pairs) < max(len(listed), len(videos)):
         log.warning("%d of %d listed videos, subset %s has %d", len(pairs), len(listed), subset, len(videos))
     return [Source(video=v, listed=x, duration_s=x.duration_s(v, config.list_fps)) for v, x in pairs]
+
+
+def list_of(inputs: SubsetInputs) -> Path:
+    """The proposal list of a subset.
+
+    Raises:
+        TspError: none is given.
+    """
+    if inputs.proposals is None:
+        raise TspError(f"P-GCN refines proposals: none are given for subset {inputs.subset!r}")
+    return inputs.proposals
 
 
 class Pooling:
@@ -87,7 +101,7 @@ class Pooling:
         Args:
             source: the video.
             segments: frames.
-            kind: `training` or `inference`; both are the same unless `ticks` is `released`.
+            kind: `training` or `inference`; they differ only if `ticks` is `released`.
         """
         config, n_frames = self.config, source.listed.n_frames
         units = Units(rule=config.pooling, n_frames=n_frames, frame_s=source.duration_s / n_frames, **self.facts)
@@ -116,10 +130,10 @@ class Trainable:
 
 
 def trainables(config: Config, sources: Sequence[Source], features: Path) -> list[Trainable]:
-    """Training graphs of all videos that have a foreground node; the others are counted.
+    """Training graphs of all videos with a foreground node; the others are counted.
 
     Raises:
-        TspError: no video has one.
+        TspError: there is no such video.
     """
     made, everything = [], config.training_graph == "all"
     with FeatureFile(features) as file:
@@ -133,32 +147,32 @@ def trainables(config: Config, sources: Sequence[Source], features: Path) -> lis
     if not made:
         raise TspError(f"{features}: no video with an annotated action among {len(sources)} listed ones")
     counts = np.sum([t.pools.counts for t in made], axis=0).tolist()
-    log.info("%d videos to learn from, %d without action; %d foreground, %d incomplete, %d background nodes; %.0f MB",
+    log.info("%d training videos, %d without action; %d foreground, %d incomplete, %d background nodes; %.0f MB",
              len(made), len(sources) - len(made), *counts, sum(t.features.nbytes for t in made) / 2**20)  # fmt: skip
     return made
 
 
 def split(sources: Sequence[Source], share: float, seed: int) -> tuple[list[Source], list[Source]]:
-    """Put aside a share of the videos, at least one: (kept, held out), each in the order given."""
+    """Hold out a share of the videos, at least one: (kept, held out), each in the given order."""
     count = max(1, round(share * len(sources)))
     if count >= len(sources):
         raise TspError(f"{len(sources)} training videos are too few to hold out {count}")
-    aside = set(np.random.default_rng([seed, count]).permutation(len(sources))[:count].tolist())
-    return [s for i, s in enumerate(sources) if i not in aside], [s for i, s in enumerate(sources) if i in aside]
+    held_out = set(np.random.default_rng([seed, count]).permutation(len(sources))[:count].tolist())
+    return [s for i, s in enumerate(sources) if i not in held_out], [s for i, s in enumerate(sources) if i in held_out]
 
 
 class Neighbourhoods(Dataset[dict[str, Tensor]]):
     """Drawn roots of videos with their drawn neighbourhoods; an item is a video.
 
-    What item i of epoch e draws follows from (seed, e, i) alone.
+    The draws of item i of epoch e depend on (seed, e, i) alone.
 
     Args:
         videos: training graphs.
         config: roots, children, empty pools.
         statistics: mean `[2]` and deviation `[2]` of the regression targets.
         seed: of the run.
-        repeat: times that an epoch has each video.
-        batch: an epoch is cut to a multiple of it, where it has as many items.
+        repeat: times that an epoch contains each video.
+        batch: an epoch is cut to a multiple of it, if it has as many items.
 
     Paper: P-GCN section 4.1; the released code repeats the videos and drops the last incomplete batch.
     """
@@ -179,7 +193,7 @@ class Neighbourhoods(Dataset[dict[str, Tensor]]):
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw anew; which videos the cut leaves out changes too."""
+        """Change all draws, and the videos dropped at the end of the epoch."""
         self.epoch = epoch
         self.order = item_rng(self.seed, epoch, self.total).permutation(self.total) % len(self.videos)
 
@@ -202,7 +216,7 @@ class Neighbourhoods(Dataset[dict[str, Tensor]]):
         }
 
     def collate(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Nothing is left to join."""
+        """The batch as it is: `__getitems__` has joined its items."""
         return batch
 
     def _draw(self, index: int) -> tuple[NDArray[Any], ...]:
@@ -218,7 +232,7 @@ class Neighbourhoods(Dataset[dict[str, Tensor]]):
 def inference_inputs(
     config: Config, sources: Sequence[Source], features: Path
 ) -> Iterator[tuple[Source, NDArray[np.float32], Ints]]:
-    """Per listed video, whether annotated or not: itself, pooled features `[n, 3 D]`, neighbour slots `[n, 10]`."""
+    """Per listed video, annotated or not: itself, pooled features `[n, 3 D]`, neighbour slots `[n, 10]`."""
     with FeatureFile(features) as file:
         pooling = Pooling(config, file)
         for source in progress(sources, desc="infer", unit="video"):

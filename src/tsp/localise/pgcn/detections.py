@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsp.errors import TspError
+from tsp.io.annotations import read_annotations
 from tsp.io.files import atomic, sha256
 from tsp.io.predictions import write_predictions
 from tsp.localise.labels import VideoScores
+from tsp.localise.method import Raw
 from tsp.localise.pgcn.config import Config
 from tsp.segments import tiou
 
@@ -29,7 +31,7 @@ SCORES = ("activity", "completeness", "regression")
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What the network says of the proposals of a video.
+    """Outputs of the network for the proposals of a video.
 
     Args:
         name: of the video.
@@ -79,7 +81,7 @@ def read_outputs(path: Path) -> tuple[list[str], Iterator[Outputs]]:
         with h5py.File(path, "r") as file:
             classes = json.loads(file.attrs["classes"])
     except (OSError, KeyError, ValueError) as error:
-        raise TspError(f"{path}: no raw predictions of P-GCN ({error}); run the inference again") from error
+        raise TspError(f"{path}: not raw predictions of P-GCN ({error}); run the inference again") from error
     return classes, _videos(path)
 
 
@@ -94,23 +96,23 @@ def _videos(path: Path) -> Iterator[Outputs]:
 
 
 def fuse_streams(paths: Sequence[Path], weights: Sequence[float], output: Path) -> None:
-    """Average the raw predictions of streams (RGB, flow) trained apart on the same proposals.
+    """Average the raw predictions of streams (RGB, flow) that were trained separately on the same proposals.
 
     Args:
         paths: raw predictions, one file per stream.
         weights: of the streams; only their ratio counts (published: flow 1.2, RGB 1).
-        output: raw predictions to write, which post-processing takes like those of one stream.
+        output: raw predictions to write; post-processing reads them like those of one stream.
 
     Raises:
-        TspError: streams with other classes, videos or proposals.
+        TspError: the streams differ in classes, videos or proposals, or a weight is not positive.
 
     Paper: P-GCN section 4.1 (two-stream fusion): logits, completeness and regression are averaged, not scores.
     """
-    if len(paths) != len(weights) or not paths or sum(weights) <= 0:
+    if len(paths) != len(weights) or min(weights, default=0.0) <= 0:
         raise TspError(f"{len(paths)} streams and {len(weights)} weights: expected one positive weight per stream")
     read = [read_outputs(path) for path in paths]
     if any(classes != read[0][0] for classes, _ in read):
-        raise TspError(f"{paths[0]} and another stream have other classes")
+        raise TspError(f"{', '.join(map(str, paths))}: the streams differ in their classes")
     share = np.asarray(weights, np.float64) / sum(weights)
     facts = {"streams_sha256": json.dumps([sha256(path) for path in paths]), "weights": json.dumps(share.tolist())}
     write_outputs(output, _fused(paths, [videos for _, videos in read], share), read[0][0], facts)
@@ -143,12 +145,12 @@ def class_scores(activity: Floats, completeness: Floats) -> Floats:
 
 
 def hard_nms(segments: Floats, scores: Floats, threshold: float) -> Ints:
-    """Greedy suppression: rows that stay, best first; equal scores: the earlier row first.
+    """Greedy suppression: rows that remain, best first; equal scores: the earlier row first.
 
     Args:
         segments: `[m, 2]`.
         scores: `[m]`.
-        threshold: tIoU above which the lower-scored row goes.
+        threshold: tIoU above which the lower-scored row is removed.
     """
     order = np.argsort(-scores, kind="stable")
     over = tiou(segments[order], segments[order]) > threshold
@@ -175,22 +177,22 @@ def refined(config: Config, video: Outputs, shares: Floats | None = None) -> Ref
     """Detections of a video.
 
     Args:
-        config: `top`, NMS, and where it comes.
+        config: `top` and NMS.
         video: its outputs.
-        shares: `[K]` factor of each class, 0 for classes that the video does not have; None: all 1.
+        shares: `[K]` factor of each class, 0 for classes absent from the video; None: all 1.
     """
     scores = class_scores(video.activity, video.completeness)
     if shares is not None:
         scores = scores * shares
     proposal, label = np.divmod(np.argsort(-scores, axis=None, kind="stable")[: config.top], max(1, scores.shape[1]))
     score = scores[proposal, label]
-    # Classes that the video does not have.
+    # Drop classes absent from the video.
     proposal, label, score = proposal[score > 0], label[score > 0], score[score > 0]
     return _survivors(config, video, proposal, label, score, groups=label)
 
 
 def refined_proposals(config: Config, video: Outputs) -> Refined:
-    """Each proposal once, refined and scored by its best class; suppressed whatever the class."""
+    """Each proposal once, refined and scored by its best class; suppressed regardless of class."""
     scores = class_scores(video.activity, video.completeness)
     label, score = scores.argmax(axis=1), scores.max(axis=1)
     proposal = np.argsort(-score, kind="stable")[: config.top]
@@ -218,25 +220,24 @@ def _nms_per_class(segments: Floats, scores: Floats, label: Ints, threshold: flo
 
 
 def write_refined(
-    raw: Path,
-    names: set[str],
+    raw: Raw,
     output: Path,
     facts: dict[str, Any],
     found: Callable[[Outputs, list[str]], Refined],
     *,
     labelled: bool,
 ) -> None:
-    """Write the segments of the videos among `names`, in seconds.
+    """Write the segments of the videos of the subset, in seconds.
 
     Args:
         raw: raw predictions.
-        names: videos.
         output: predictions.json.
         facts: provenance.
-        found: outputs of a video and names of the classes to its segments.
-        labelled: with their classes; otherwise as proposals.
+        found: outputs of a video and class names -> its segments.
+        labelled: write class labels; False: proposals.
     """
-    classes, videos = read_outputs(raw)
+    names = {v.name for v in read_annotations(raw.annotations) if v.subset == raw.subset}
+    classes, videos = read_outputs(raw.path)
     results, candidates = {}, 0
     for video in videos:
         if video.name not in names:
@@ -258,10 +259,10 @@ def class_shares(config: Config, name: str, classes: Sequence[str], labels: Vide
     """`[K]` video-level scores of the video's `video_classes` best classes; 0 for the others.
 
     Raises:
-        TspError: a class that the annotations do not have.
+        TspError: a class that is not annotated.
     """
     best = dict(labels.best(name, config.video_classes or len(classes)))
     unknown = sorted(set(best) - set(classes))
     if unknown:
-        raise TspError(f"{labels.source}: class {unknown[0]!r} of video {name!r} is none of the annotations'")
+        raise TspError(f"{labels.source}: class {unknown[0]!r} of video {name!r} is not a class of the annotations")
     return np.array([best.get(label, 0.0) for label in classes])

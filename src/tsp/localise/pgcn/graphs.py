@@ -13,7 +13,7 @@ from torch.nn import functional
 
 Ints = NDArray[np.int64]
 CONTEXTUAL, SURROUNDING = 8, 2
-# Rows handled at a time: their tables stay in the cache.
+# Rows processed at a time: their tables stay in the cache.
 ROWS = 64
 SMALLEST_NORM = 1e-8
 
@@ -21,19 +21,19 @@ SMALLEST_NORM = 1e-8
 def neighbour_slots(segments: ArrayLike, above: float = 0.7) -> Ints:
     """The ten neighbours of every proposal of a video.
 
-    Eight contextual slots: the others with tIoU above `above`, best first, repeated in turn when fewer. Two
-    surrounding slots: the nearest without overlap, the one repeated when alone. Without any, the node itself. Equal
-    values: the smaller index first.
+    Eight contextual slots: the others with tIoU above `above`, best first, repeated cyclically if fewer. Two
+    surrounding slots: the nearest without overlap, repeated if there is only one. Without any, the node itself. Ties:
+    the smaller index first.
 
     Args:
         segments: `[n, 2]` first and last frame, integers.
-        above: of the tIoU, counted in frames (end - start + 1).
+        above: threshold on the tIoU, counted in frames (end - start + 1).
 
     Returns:
         `[n, 10]`.
 
-    Paper: P-GCN section 3.1 (graph construction); its bound on the distance never holds a node back.
-    Differs: released code leaves out the first node of largest tIoU, which is another one where segments repeat; and
+    Paper: P-GCN section 3.1 (graph construction); its bound on the distance never excludes a node.
+    Differs: released code excludes the first node of largest tIoU, which is a different one if segments repeat; and
         ranks by an unstable sort.
     """
     frames = np.asarray(segments, np.float64).reshape(-1, 2)
@@ -43,7 +43,7 @@ def neighbour_slots(segments: ArrayLike, above: float = 0.7) -> Ints:
     for low in range(0, n, ROWS):
         rows = slice(low, min(low + ROWS, n))
         hull = np.maximum(stop[rows, None], stop) - np.minimum(start[rows, None], start)
-        # Where two overlap, the lengths together exceed their hull by the overlap.
+        # The lengths of two segments exceed their hull by their overlap.
         overlap = (stop - start)[rows, None] + (stop - start) - hull
         _contextual(slots[rows, :CONTEXTUAL], overlap, hull, above, low)
         if n > 1:
@@ -53,7 +53,7 @@ def neighbour_slots(segments: ArrayLike, above: float = 0.7) -> Ints:
 
 
 def _contextual(slots: Ints, overlap: NDArray[np.float64], hull: NDArray[np.float64], above: float, first: int) -> None:
-    # A bound a little lower than the quotient's picks the few pairs that need it.
+    # A slightly lower bound without division selects the few pairs that need it.
     near = overlap > (above - 1e-9) * hull
     near[np.arange(len(near)), np.arange(first, first + len(near))] = False
     row, other = np.divmod(np.flatnonzero(near), near.shape[1])
@@ -150,7 +150,7 @@ class GraphNetwork(nn.Module):
     def whole(self, x: Tensor, slots: Tensor) -> Tensor:
         """Every node with all its slots, each of weight 1 / S: `[n, F]` and `[n, S]` to `[n, F]`.
 
-        Every hidden vector is computed once, whatever the number of neighbourhoods it is in.
+        Every hidden vector is computed once, even if it is in many neighbourhoods.
         """
         edges = torch.cat([edge_weights(x[i], x[slots[i]]) for i in torch.arange(len(x), device=x.device).split(ROWS)])
         edges = edges / slots.shape[1]

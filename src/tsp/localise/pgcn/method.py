@@ -6,7 +6,6 @@ K classes. Label 0 is background; completeness and regression of label c are col
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tsp import __version__
-from tsp.encoders.weights import load_state, load_strict, save_encoder
+from tsp.encoders.weights import load_state, load_strict
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
-from tsp.io.files import atomic, sha256
+from tsp.io.files import sha256
+from tsp.localise.fitting import fit_and_save
 from tsp.localise.labels import read_video_scores
+from tsp.localise.method import Raw, SubsetInputs, TrainingInputs
 from tsp.localise.pgcn.config import Config
-from tsp.localise.pgcn.data import Neighbourhoods, Trainable, inference_inputs, read_source, split, trainables
+from tsp.localise.pgcn.data import Neighbourhoods, Trainable, inference_inputs, list_of, read_source, split, trainables
 from tsp.localise.pgcn.detections import (
     Outputs,
     Refined,
@@ -36,17 +37,16 @@ from tsp.localise.pgcn.detections import (
 from tsp.localise.pgcn.graphs import GraphNetwork, expand
 from tsp.localise.pgcn.proposal_lists import class_names
 from tsp.localise.pgcn.proposal_types import BACKGROUND, FOREGROUND, target_statistics
-from tsp.training import checkpoint
-from tsp.training.checkpoint import config_hash
 from tsp.training.distributed import pick_device
-from tsp.training.fit import LossTerm, fit
-from tsp.training.seeds import item_rng, seed_everything
+from tsp.training.fit import LossTerm
+from tsp.training.seeds import item_rng
 
-__all__ = ["POST_PROCESS", "Config", "Pgcn", "PgcnTask", "infer", "post_process", "propose", "train"]
+__all__ = ["POST_PROCESS", "REFINES", "Config", "Pgcn", "PgcnTask", "infer", "post_process", "propose", "train"]
 log = logging.getLogger(__name__)
 POST_PROCESS = ("top", "nms_threshold", "nms", "video_classes")
+REFINES = True
 PRODUCER = f"tsp {__version__} localise.pgcn"
-# Roots whose drawn neighbourhoods are in memory at a time.
+# Roots whose sampled neighbourhoods are in memory at a time.
 ROOTS = 128
 
 
@@ -76,7 +76,7 @@ class Pgcn(nn.Module):
         for head in (self.activity, self.completeness, self.regression):
             nn.init.normal_(head.weight, std=0.001)
             nn.init.zeros_(head.bias)
-        # Of the regression targets; kept with the weights.
+        # Statistics of the regression targets, saved with the weights.
         self.register_buffer("mean", torch.zeros(2))
         self.register_buffer("deviation", torch.ones(2))
 
@@ -203,49 +203,49 @@ def regression_loss(found: Tensor, batch: Mapping[str, Tensor], weight: float) -
 
 def train(
     config: Config,
+    inputs: TrainingInputs,
     *,
-    train_features: Path,
-    valid_features: Path,
-    train_proposals: Path,
-    valid_proposals: Path,
-    annotations: Path,
-    subsets: dict[str, str],
     seed: int,
     weights: Path,
     work: Path,
     device: str | None = None,
 ) -> None:
-    """See `method.Refiner.train`."""
-    classes = class_names(read_annotations(annotations))
-    inputs = {"train_features": train_features, "train_proposals": train_proposals, "annotations": annotations}
+    """See `method.Method.train`."""
+    train, valid = inputs.train, inputs.valid
+    classes = class_names(read_annotations(train.annotations))
+    files = {"train_features": train.features, "train_proposals": list_of(train), "annotations": train.annotations}
     if config.watch == "valid":
-        inputs |= {"valid_features": valid_features, "valid_proposals": valid_proposals}
-    hashes = {name: sha256(path) for name, path in inputs.items()}
-    learnt = read_source(config, train_proposals, train_features, annotations, subsets["train"])
+        files |= {"valid_features": valid.features, "valid_proposals": list_of(valid)}
+    sources = read_source(config, train)
     watched: list[Trainable] = []
     if config.watch == "held_out":
-        learnt, aside = split(learnt, config.held_out, seed)
-        watched = trainables(config, aside, train_features)
+        sources, held_out = split(sources, config.held_out, seed)
+        watched = trainables(config, held_out, train.features)
     elif config.watch == "valid":
-        tested = read_source(config, valid_proposals, valid_features, annotations, subsets["valid"])
-        watched = trainables(config, tested, valid_features)
-    videos = trainables(config, learnt, train_features)
+        watched = trainables(config, read_source(config, valid), valid.features)
+    videos = trainables(config, sources, train.features)
     statistics = target_statistics(v.pools for v in videos)
     size, repeat = config.trainer.batch_size, config.multiplier
     samples = Neighbourhoods(videos, config, statistics, seed, repeat=repeat, batch=size)
     seen = Neighbourhoods(watched, config, statistics, seed) if watched else None
-    seed_everything(seed)
-    model = _model(videos[0].features.shape[1], classes, config)
-    for buffer, value in zip((model.mean, model.deviation), statistics, strict=True):
-        buffer.copy_(torch.from_numpy(value))
-    own = {name: value for name, value in asdict(config).items() if name != "trainer"}
-    task = PgcnTask(model, config, config_hash(config.trainer, own=own, inputs=hashes))
-    result = fit(task, samples, seen, replace(config.trainer, seed=seed), work, device=device)
-    with atomic(weights.with_name(checkpoint.LOG)) as temporary:
-        temporary.write_bytes((work / checkpoint.LOG).read_bytes())
-    facts = {"config": asdict(config), "seed": seed, "classes": classes, "inputs_sha256": hashes}
-    save_encoder(weights, result.state, {**facts, "best_epoch": result.best_epoch, "epochs": result.history})
-    checkpoint.clear(work)
+
+    def make_task(fingerprint: str) -> PgcnTask:
+        model = _model(videos[0].features.shape[1], classes, config)
+        for buffer, value in zip((model.mean, model.deviation), statistics, strict=True):
+            buffer.copy_(torch.from_numpy(value))
+        return PgcnTask(model, config, fingerprint)
+
+    fit_and_save(
+        make_task,
+        (samples, seen),
+        config,
+        inputs=files,
+        facts={"classes": classes},
+        seed=seed,
+        weights=weights,
+        work=work,
+        device=device,
+    )
 
 
 def _model(width: int, classes: Sequence[str], config: Config) -> Pgcn:
@@ -253,23 +253,13 @@ def _model(width: int, classes: Sequence[str], config: Config) -> Pgcn:
     return Pgcn(width // 3, len(classes), config)
 
 
-def infer(
-    config: Config,
-    *,
-    weights: Path,
-    features: Path,
-    proposals: Path,
-    annotations: Path,
-    subset: str,
-    output: Path,
-    device: str | None = None,
-) -> None:
-    """See `method.Refiner.infer`: per video a group with the arrays of `detections.Outputs`."""
-    classes = class_names(read_annotations(annotations))
-    sources = read_source(config, proposals, features, annotations, subset)
-    files = {"weights": weights, "features": features, "proposals": proposals}
+def infer(config: Config, inputs: SubsetInputs, *, weights: Path, output: Path, device: str | None = None) -> None:
+    """See `method.Method.infer`: per video a group with the arrays of `detections.Outputs`."""
+    classes = class_names(read_annotations(inputs.annotations))
+    sources = read_source(config, inputs)
+    files = {"weights": weights, "features": inputs.features, "proposals": list_of(inputs)}
     facts = {f"{name}_sha256": sha256(path) for name, path in files.items()}
-    found = _predict(config, weights, classes, inference_inputs(config, sources, features), device)
+    found = _predict(config, weights, classes, inference_inputs(config, sources, inputs.features), device)
     write_outputs(output, found, classes, {"producer": PRODUCER, **facts})
 
 
@@ -304,7 +294,7 @@ def outputs(
         model: in evaluation mode.
         features: `[n, 3 D]`.
         slots: `[n, 10]`.
-        number: of the video: what is drawn follows from it alone.
+        number: of the video; the draws depend on it alone.
     """
     device = model.mean.device
     x = torch.from_numpy(features).to(device)
@@ -316,37 +306,31 @@ def outputs(
     return activity, completeness, regression
 
 
-def post_process(
-    config: Config, *, raw: Path, annotations: Path, subset: str, labels: Path | None, output: Path
-) -> None:
-    """See `method.Method.post_process`; `labels` None: P-GCN's own classes.
+def post_process(config: Config, raw: Raw, *, labels: Path | None, output: Path) -> None:
+    """See `method.Method.post_process`; without `labels` the classes are P-GCN's.
 
     Paper: P-GCN sections 3.3 and 4.1.
-    Differs: the rule by which the paper brings in video-level scores on ActivityNet is not released; here they multiply
-        the scores of the video's `video_classes` best classes.
+    Differs: the paper's rule for video-level scores on ActivityNet is not released; here they multiply the scores of
+        the video's `video_classes` best classes.
     """
     if config.video_classes is not None and labels is None:
         raise TspError("video_classes: needs video-level scores, `labels` of the experiment")
     scores = read_video_scores(labels) if labels is not None and config.video_classes is not None else None
-    facts: dict[str, Any] = {"producer": PRODUCER, "raw_sha256": sha256(raw)}
+    facts: dict[str, Any] = {"producer": PRODUCER, "raw_sha256": sha256(raw.path)}
     if scores is not None and labels is not None:
         facts["labels_sha256"] = sha256(labels)
 
     def found(video: Outputs, classes: list[str]) -> Refined:
         return refined(config, video, None if scores is None else class_shares(config, video.name, classes, scores))
 
-    write_refined(raw, _names(annotations, subset), output, facts, found, labelled=True)
+    write_refined(raw, output, facts, found, labelled=True)
 
 
-def propose(config: Config, *, raw: Path, annotations: Path, subset: str, output: Path) -> None:
+def propose(config: Config, raw: Raw, *, output: Path) -> None:
     """See `method.Method.propose`: every proposal once, refined and scored by its best class."""
-    facts = {"producer": PRODUCER, "raw_sha256": sha256(raw)}
+    facts = {"producer": PRODUCER, "raw_sha256": sha256(raw.path)}
 
     def found(video: Outputs, _: list[str]) -> Refined:
         return refined_proposals(config, video)
 
-    write_refined(raw, _names(annotations, subset), output, facts, found, labelled=False)
-
-
-def _names(annotations: Path, subset: str) -> set[str]:
-    return {v.name for v in read_annotations(annotations) if v.subset == subset}
+    write_refined(raw, output, facts, found, labelled=False)

@@ -22,7 +22,7 @@ WINDOW, STEP = 64, 8
 
 @dataclass(frozen=True, kw_only=True)
 class Units:
-    """Which stretch of the video a unit of the features covers.
+    """Time covered by the units of the features.
 
     Args:
         rule: `windows`: unit i covers frames [8 i, 8 i + 64); `rescaled`: all units share the video evenly; `time`:
@@ -42,7 +42,7 @@ class Units:
     clip_length: int = 16
 
     def fit(self, features: Singles, length: int) -> Singles:
-        """Features `[n, C]` resampled to the units of the rule: as many as I3D has, or `length`; `time` changes none.
+        """Features `[n, C]` resampled to the units of the rule: as many as I3D has, or `length`; `time`: unchanged.
 
         Paper: the TSP author interpolated along time to the number of the method's own features (repository).
         """
@@ -52,7 +52,7 @@ class Units:
         return resample_time(features, wanted)
 
     def ranges(self, start: Ints, end: Ints, count: int) -> tuple[Ints, Ints]:
-        """First and last unit inside frames [start, end]; the first alone where it is not before the last.
+        """First and last unit inside frames [start, end]; the first alone if it is not before the last.
 
         Args:
             start: `[n]`.
@@ -62,8 +62,8 @@ class Units:
         Returns:
             `[n]` first and `[n]` last unit, inclusive.
 
-        Paper: P-GCN section 4.1 (implementation details). The last unit never takes part in a range of the rules
-            `windows` and `rescaled`, as released; `time` uses all.
+        Paper: P-GCN section 4.1 (implementation details). The rules `windows` and `rescaled` never use the last unit
+            in a range, as released; `time` uses all.
         """
         s, e, most = np.asarray(start, np.float64), np.asarray(end, np.float64), count - 2
         if self.rule == "windows":
@@ -88,13 +88,13 @@ def ticks(
         segments: `[n, 2]` frames.
         n_frames: N.
         context: length of the context before and after, in lengths of the proposal.
-        kind: `shared`: whole-number arithmetic, the same in training and inference; `training` and `inference`: those
-            of the released code, which start a frame later, and lose a frame now and then to floats.
+        kind: `shared`: integer arithmetic, equal in training and inference; `training` and `inference`: the rules of
+            the released code, which start a frame later and sometimes lose a frame to rounding.
 
     Returns:
         `[n, 4]` start of the course, its end, start of the context before, end of the context after.
 
-    Differs: by `shared`; the released ones are the other two.
+    Differs: `shared` is our rule; the other two are released.
     """
     start, end = np.asarray(segments, np.int64).reshape(-1, 2).T
     before, after = context
@@ -130,7 +130,7 @@ def range_max(features: Singles, first: Ints, last: Ints) -> Singles:
     table = features
     for k in range(int(level.max(initial=0)) + 1):
         if k:
-            # A table is needed for its own queries and for the next one only.
+            # A table serves only its own queries and the next table.
             half = 1 << (k - 1)
             table = np.maximum(table[:-half], table[half:])
         mine = np.flatnonzero(level == k)

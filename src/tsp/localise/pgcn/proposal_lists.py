@@ -8,12 +8,15 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsp.errors import TspError
+from tsp.io.annotations import read_annotations
 from tsp.io.files import atomic, read_text
+from tsp.io.predictions import read_predictions
 from tsp.io.tables import read_metadata
 from tsp.localise.data import duration_s
 from tsp.localise.nms import Scored
@@ -24,7 +27,7 @@ from tsp.types import Video
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-# Rate of the standardised videos, for annotations whose videos are not at hand.
+# Rate of the standardised videos, for annotations whose videos are not available.
 FPS = 30.0
 
 
@@ -68,7 +71,7 @@ def class_names(videos: Iterable[Video]) -> list[str]:
 
 
 def describe(segments: ArrayLike, instances: ArrayLike, labels: ArrayLike) -> tuple[Ints, Floats, Floats]:
-    """Label, best tIoU and overlap of proposals, as a list states them.
+    """Label, best tIoU and overlap of proposals, the columns of a list.
 
     Args:
         segments: `[n, 2]` any unit.
@@ -78,7 +81,7 @@ def describe(segments: ArrayLike, instances: ArrayLike, labels: ArrayLike) -> tu
     Returns:
         `[n]` labels, `[n]` best tIoU, `[n]` share of the proposal inside that instance; all 0 without overlap.
 
-    Differs: the original description takes the largest share over all instances; the lists in use that of the best.
+    Differs: the original description takes the largest share over all instances; the published lists that of the best.
     """
     own, truth = (np.asarray(x, np.float64).reshape(-1, 2) for x in (segments, instances))
     if not len(truth):
@@ -94,7 +97,7 @@ def describe(segments: ArrayLike, instances: ArrayLike, labels: ArrayLike) -> tu
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Frames and rate of videos: as measured, by the stem of the file name or by the video's name, else as annotated.
+    """Frames and rate of videos: measured, by the stem of the file name or by the video's name; otherwise annotated.
 
     An annotation states `frames` and `frame_rate`, or seconds, which count at 30 frames per second.
     """
@@ -104,7 +107,7 @@ class Clock:
 
     @staticmethod
     def read(metadata: Path | None, facts: Mapping[str, tuple[int, float]] | None = None) -> "Clock":
-        """From the metadata of a subset; `facts` by name where there are none."""
+        """From the metadata of a subset; without metadata from `facts`, by name."""
         if metadata is None:
             return Clock(by_name=facts or {})
         rows = read_metadata(metadata)[["filename", "video-frames", "fps"]].itertuples(index=False)
@@ -131,7 +134,7 @@ def make_list(
     """Describe the proposals of a localiser.
 
     Args:
-        videos: annotated videos; those without proposals are left out and counted.
+        videos: annotated videos; those without proposals are skipped and counted.
         found: video name -> segments `[n, 2]` in seconds and scores `[n]`.
         clock: frames of the videos.
         classes: names in label order.
@@ -147,14 +150,14 @@ def make_list(
         best = np.asarray(segments, np.float64).reshape(-1, 2)[np.argsort(-np.asarray(scores), kind="stable")[:keep]]
         truth = np.array([(s.start_s, s.end_s) for s in video.segments if s.label is not None]).reshape(-1, 2)
         labels = np.array([label[s.label] for s in video.segments if s.label is not None], np.int64)
-        # A little more, lest 123 frames of 30 fps, 4.1 s, become 122.
+        # A small margin: 123 frames at 30 fps, 4.1 s, would become 122.
         frames, instances = (np.maximum((t * fps + 1e-6).astype(np.int64), 0) for t in (best, truth))
         frames[:, 1] = np.minimum(frames[:, 1], n_frames)
         kept = frames[:, 1] > frames[:, 0]
         dropped += int((~kept).sum())
         made.append(_listed(video.name, n_frames, fps, labels, instances, frames[kept]))
     log.info(
-        "%d proposals of %d videos; %d of less than a frame are left out, %d videos have none",
+        "%d proposals of %d videos; %d of less than a frame are skipped, %d videos have none",
         sum(len(v.segments) for v in made), len(made), dropped, len(videos) - len(made),
     )  # fmt: skip
     return made
@@ -170,7 +173,7 @@ def _listed(name: str, n_frames: int, fps: float, labels: Ints, instances: Ints,
 
 
 def write_list(path: str | Path, videos: Iterable[Listed]) -> None:
-    """Write a list; its third line is the rate where it is known, and 1 otherwise, as in the published lists."""
+    """Write a list; its third line is the rate, or 1 if unknown, as in the published lists."""
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for number, video in enumerate(videos):
             lines = [f"# {number}", video.name, *_length(video), str(len(video.instances))]
@@ -190,7 +193,7 @@ def _share(value: float) -> str:
 
 
 def _length(video: Listed) -> tuple[str, str]:
-    """Duration and rate whose product, cut to an integer by the readers, is the number of frames."""
+    """Duration and rate whose product, truncated by the readers, is the number of frames."""
     if video.fps is None:
         return str(video.n_frames), "1"
     duration = video.n_frames / video.fps
@@ -199,10 +202,55 @@ def _length(video: Listed) -> tuple[str, str]:
     return repr(duration), repr(video.fps)
 
 
+def from_predictions(path: Path) -> dict[str, Scored]:
+    """Proposals, or detections without their classes, of a file in ActivityNet's format; repeated segments once."""
+    return {name: _distinct(entries) for name, entries in read_predictions(path).items()}
+
+
+def _distinct(entries: list[dict[str, Any]]) -> Scored:
+    best: dict[tuple[float, float], float] = {}
+    for entry in sorted(entries, key=lambda e: -float(e["score"])):
+        start, end = entry["segment"]
+        best.setdefault((float(start), float(end)), float(entry["score"]))
+    return np.array(list(best), np.float64).reshape(-1, 2), np.array(list(best.values()), np.float64)
+
+
+def write_proposals(
+    found: dict[str, Scored],
+    *,
+    annotations: Path,
+    subset: str,
+    metadata: Path | None,
+    keep: int | None,
+    output: Path,
+    facts: Mapping[str, tuple[int, float]] | None = None,
+) -> None:
+    """Compare proposals with the annotations and write them as a list.
+
+    Args:
+        found: video name -> segments in seconds and scores.
+        annotations: canonical annotations; labels are places in the alphabetical order of their classes.
+        subset: the annotations' own name of it.
+        metadata: frames and rate of its videos; None: see `Clock`.
+        keep: proposals of a video, best first; None: all.
+        output: text file.
+        facts: frames and rate by video name, of videos without metadata.
+
+    Raises:
+        TspError: no video of the subset has proposals.
+    """
+    videos = read_annotations(annotations)
+    own = [v for v in videos if v.subset == subset]
+    made = make_list(own, found, Clock.read(metadata, facts), class_names(videos), keep)
+    if not made:
+        raise TspError(f"{annotations}: none of the {len(own)} {subset!r} videos has proposals")
+    write_list(output, made)
+
+
 def read_list(path: str | Path, *, normalised: bool = False) -> list[Listed]:
     """Read a list, ours or a published one; blank lines are skipped, integers may be written as floats.
 
-    Instances and proposals without length or behind the last frame are dropped and counted; ends are clipped to it.
+    Instances and proposals without length or after the last frame are dropped and counted; ends are clipped to it.
 
     Args:
         path: the text file, gzip accepted.
@@ -235,7 +283,7 @@ def _read_block(lines: list[str], where: str, normalised: bool) -> tuple[Listed,
         truth = _table(lines[4 : 4 + m], 3)
         rows = _table(lines[5 + m : 5 + m + n], 5)
         if len(truth) != m or len(rows) != n or n_frames < 1:
-            raise ValueError(f"{m} instances and {n} proposals announced, {len(truth)} and {len(rows)} found")
+            raise ValueError(f"{m} instances and {n} proposals expected, {len(truth)} and {len(rows)} found")
     except (IndexError, ValueError) as error:
         raise TspError(
             f"{where}: expected path, duration, fps, number of instances, 'label start end' each, number of proposals,"
@@ -267,7 +315,7 @@ def _table(lines: list[str], columns: int) -> Floats:
 
 
 def _clip(times: Floats, n_frames: int) -> tuple[NDArray[np.bool_], Ints, Floats]:
-    """Which rows are kept, their frames, and the coverage of their unclipped extent."""
+    """Mask of the kept rows, their frames, and the coverage of their unclipped extent."""
     frames = times.astype(np.int64)
     kept = (frames[:, 1] > frames[:, 0]) & (frames[:, 0] < n_frames)
     coverage = (frames[kept, 1] - frames[kept, 0]) / n_frames

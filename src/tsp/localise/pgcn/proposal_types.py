@@ -1,4 +1,4 @@
-"""Which proposals are foreground, incomplete or background, their regression targets, and what a training draws.
+"""Types of proposals (foreground, incomplete, background), their regression targets, and the draws of training.
 
 P nodes of a video's training graph, R roots of a sample.
 """
@@ -22,7 +22,7 @@ EmptyPool = Literal["mask", "foreground"]
 
 @dataclass(frozen=True, kw_only=True)
 class TypeRules:
-    """Bounds of the three types, all strict. Defaults: THUMOS14."""
+    """Bounds of the three types, all exclusive. Defaults: THUMOS14."""
 
     foreground_above: float = 0.7
     """Best tIoU of a foreground proposal; instances are foreground too."""
@@ -37,7 +37,7 @@ class TypeRules:
 
 
 def types(video: Listed, rules: TypeRules) -> Ints:
-    """Type code of each proposal, `[n]`; `NO_TYPE` for those that are in no pool.
+    """Type code of each proposal, `[n]`; `NO_TYPE` for those in no pool.
 
     Paper: P-GCN section 3.4 (training) and the released configuration.
     """
@@ -97,7 +97,7 @@ def make_pools(video: Listed, rules: TypeRules, *, lengths: Lengths = "plain", e
         video: of a list.
         rules: bounds of the types.
         lengths: see `regression_targets`.
-        everything: proposals of no type are in the graph too, as they are at inference; never drawn as roots.
+        everything: include proposals of no type, as at inference; they are never drawn as roots.
     """
     codes = types(video, rules)
     per_type = [np.flatnonzero(codes == code) for code in (FOREGROUND, INCOMPLETE, BACKGROUND)]
@@ -117,7 +117,7 @@ def make_pools(video: Listed, rules: TypeRules, *, lengths: Lengths = "plain", e
 def target_statistics(pools: Iterable[Pools]) -> tuple[Floats, Floats]:
     """Mean `[2]` and population standard deviation `[2]` of the targets of all foreground proposals.
 
-    Without any, 0 and 1; a coordinate that never changes has deviation 1.
+    Without any, 0 and 1; a constant coordinate has deviation 1.
     """
     found = np.concatenate([np.zeros((0, 2)), *(p.targets[: p.n_proposals] for p in pools)])
     if not len(found):
@@ -129,20 +129,20 @@ def target_statistics(pools: Iterable[Pools]) -> tuple[Floats, Floats]:
 def draw_roots(
     pools: Pools, roots: tuple[int, int, int], rng: np.random.Generator, empty: EmptyPool
 ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
-    """Draw the roots of a sample: each independently and uniformly from the pool of its type.
+    """Draw the roots of a sample, each independently and uniformly from the pool of its type.
 
     Args:
         pools: of a video with at least one foreground node.
         roots: foreground, incomplete and background roots.
         rng: of the sample.
-        empty: what stands in for a type that the video has none of: nothing that counts in a loss (`mask`), or
-            foreground as such (`foreground`).
+        empty: replacement for a type that the video lacks: roots masked in all losses (`mask`), or foreground
+            (`foreground`).
 
     Returns:
         `[R]` nodes, `[R]` type codes, `[R]` whether it counts.
 
-    Differs: released code puts foreground in the place of missing incomplete proposals, where the completeness loss
-        takes it for negatives: `foreground`.
+    Differs: released code replaces missing incomplete proposals by foreground, which the completeness loss then treats
+        as negatives: `foreground`.
     """
     offsets = np.cumsum((0, *pools.counts))
     nodes, codes, used = [], [], []

@@ -1,136 +1,32 @@
-import dataclasses
+"""Training and inference of P-GCN."""
+
 import inspect
 import json
 import os
 from dataclasses import replace
-from types import SimpleNamespace
 
-import h5py
 import numpy as np
 import pytest
 import torch
-from unit.localise.make import LABELS, SUBSETS, make_set
+from unit.localise.make import LABELS, side
+from unit.localise.pgcn.make import SMALL, infer, post_process, sample_of, train
 
-from tsp.config.load import write_config
 from tsp.encoders.weights import load_state
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.features import FeatureFile, feature_writer
-from tsp.io.files import write_json
-from tsp.io.predictions import read_predictions, write_predictions
-from tsp.localise.maps.candidates import from_predictions, from_raw, write_proposals
-from tsp.localise.maps.detections import Raw
-from tsp.localise.method import Refiner
+from tsp.localise.method import Method
 from tsp.localise.pgcn import method as pgcn
-from tsp.localise.pgcn.config import PgcnTrainer
-from tsp.localise.pgcn.data import Neighbourhoods, read_source, split, trainables
-from tsp.localise.pgcn.detections import (
-    Outputs,
-    fuse_streams,
-    hard_nms,
-    read_outputs,
-    refined,
-    refined_proposals,
-    write_outputs,
-)
+from tsp.localise.pgcn.data import Neighbourhoods, read_source, split
 from tsp.localise.pgcn.graphs import neighbour_slots
-from tsp.localise.pgcn.method import Config, Pgcn, PgcnTask, activity_loss, completeness_loss, outputs, regression_loss
-from tsp.localise.pgcn.proposal_lists import Clock
+from tsp.localise.pgcn.method import Pgcn, PgcnTask, activity_loss, completeness_loss, outputs, regression_loss
 from tsp.localise.pgcn.proposal_types import target_statistics
-from tsp.localise.windows import Windows
-from tsp.sweep import Inputs, sweep
-from tsp.types import Video
-
-SMALL = Config(
-    pooling="time",
-    hidden=8,
-    graph_dropout=0.2,
-    dropout=0.2,
-    lr=0.02,
-    multiplier=4,
-    trainer=PgcnTrainer(epochs=6, batch_size=4, milestones=(5,), validate_every=1),
-)
-FILES = ("train_features", "valid_features", "train_proposals", "valid_proposals", "annotations")
-
-
-def segments_of(video, rng, n=40):
-    """Proposals about the action of a video and elsewhere."""
-    truth = np.array([(s.start_s, s.end_s) for s in video.segments])
-    moved = truth[rng.integers(len(truth), size=n)] + rng.normal(size=(n, 2)) * rng.choice([0.3, 3.0], (n, 1))
-    # None much longer than an action: what is pooled by its largest value says little of how much lies beside it.
-    anywhere = rng.uniform(0, video.duration_s, (n, 1)) + [0, 1] * rng.uniform(2, 9, (n, 1))
-    return np.sort(np.clip(np.concatenate([moved, anywhere]), 0, video.duration_s), axis=1)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A small data set with proposals, and one training on it."""
-    folder = tmp_path_factory.mktemp("pgcn")
-    videos = make_set(folder)
-    rng = np.random.default_rng(0)
-    found = {v.name: (segments_of(v, rng), rng.random(80)) for v in videos}
-    for name, official in SUBSETS.items():
-        write_proposals(
-            found,
-            annotations=folder / "annotations.json",
-            subset=official,
-            metadata=None,
-            keep=60,
-            output=folder / f"{name}.txt",
-        )
-    train(folder, folder / "seed0")
-    return folder
-
-
-def train(data, output, seed=0, config=SMALL):
-    pgcn.train(
-        config,
-        train_features=data / "train.h5",
-        valid_features=data / "valid.h5",
-        train_proposals=data / "train.txt",
-        valid_proposals=data / "valid.txt",
-        annotations=data / "annotations.json",
-        subsets=SUBSETS,
-        seed=seed,
-        weights=output / "weights.safetensors",
-        work=output / "work",
-        device="cpu",
-    )
-    return (output / "weights.safetensors").read_bytes()
-
-
-def infer(data, output, config=SMALL):
-    pgcn.infer(
-        config,
-        weights=data / "seed0/weights.safetensors",
-        features=data / "valid.h5",
-        proposals=data / "valid.txt",
-        annotations=data / "annotations.json",
-        subset="validation",
-        output=output,
-        device="cpu",
-    )
-    classes, videos = read_outputs(output)
-    return classes, {video.name: video for video in videos}
-
-
-def post_process(data, raw, config=SMALL, labels=None):
-    output = raw.with_suffix(".json")
-    pgcn.post_process(
-        config,
-        raw=raw,
-        annotations=data / "annotations.json",
-        subset="validation",
-        labels=labels,
-        output=output,
-    )
-    return read_predictions(output)
 
 
 @pytest.mark.parametrize("name", ["train", "infer", "post_process", "propose"])
 def test_the_module_offers_what_the_contract_says(name):
     ours = inspect.signature(getattr(pgcn, name)).parameters
-    stated = [p for p in inspect.signature(getattr(Refiner, name)).parameters.values() if p.name != "self"]
+    stated = [p for p in inspect.signature(getattr(Method, name)).parameters.values() if p.name != "self"]
     assert [(p.name, p.kind, p.default) for p in ours.values()] == [(p.name, p.kind, p.default) for p in stated]
 
 
@@ -216,7 +112,7 @@ def test_inference_is_the_same_every_time_and_sampling_differs(data, tmp_path):
 def test_order_of_the_proposals_is_of_no_account(data):
     torch.manual_seed(0)
     model = Pgcn(8, 2, SMALL).double().eval()
-    sources = read_source(SMALL, data / "valid.txt", data / "valid.h5", data / "annotations.json", "validation")
+    sources = read_source(SMALL, side(data, "valid", listed=True))
     segments = np.unique(sources[0].listed.segments, axis=0)
     rng = np.random.default_rng(0)
     x, order = rng.random((len(segments), 24)), rng.permutation(len(segments))
@@ -252,118 +148,6 @@ def test_a_video_without_proposals(data, tmp_path):
         assert next(len(v.segments) for v in videos.values()) == 0
         found = post_process(tmp_path, tmp_path / "raw.h5", config)
         assert [len(entries) > 0 for entries in found.values()] == [False, True, True, True]
-
-
-def test_video_level_classes(data, tmp_path):
-    infer(data, tmp_path / "raw.h5")
-    one = post_process(data, tmp_path / "raw.h5", replace(SMALL, video_classes=1), data / "labels.json")
-    own = post_process(data, tmp_path / "raw.h5")
-    truth = {v.name: v.segments[0].label for v in read_annotations(data / "annotations.json")}
-    for name, entries in one.items():
-        assert {e["label"] for e in entries} == {truth[name]}
-        best = max(e["score"] for e in own[name] if e["label"] == truth[name])
-        assert entries[0]["score"] == pytest.approx(best * (0.9 if truth[name] == LABELS[0] else 0.8))
-    with pytest.raises(TspError, match="needs video-level scores"):
-        post_process(data, tmp_path / "raw.h5", replace(SMALL, video_classes=1))
-    write_json(tmp_path / "other.json", {"results": {name: [1.0] for name in one}, "class": ["swim"]})
-    with pytest.raises(TspError, match="class 'swim' of video"):
-        post_process(data, tmp_path / "raw.h5", replace(SMALL, video_classes=1), tmp_path / "other.json")
-
-
-def made_outputs(n=6, seed=0, name="v"):
-    rng = np.random.default_rng(seed)
-    segments = np.sort(rng.random((n, 2)), axis=1)
-    scores = rng.normal(size=(n, 3)), rng.normal(size=(n, 2)), rng.normal(size=(n, 2, 2)) * 0.1
-    return Outputs(
-        name=name, duration_s=10.0, segments=segments, activity=scores[0], completeness=scores[1], regression=scores[2]
-    )
-
-
-def test_streams_are_averaged_before_they_are_scored(tmp_path):
-    first = made_outputs()
-    second = dataclasses.replace(made_outputs(seed=1), segments=first.segments)
-    for name, video in (("a", first), ("b", second)):
-        write_outputs(tmp_path / f"{name}.h5", iter([video]), ["x", "y"], {})
-    fuse_streams([tmp_path / "a.h5", tmp_path / "b.h5"], [1.2, 1.0], tmp_path / "both.h5")
-    classes, videos = read_outputs(tmp_path / "both.h5")
-    (video,) = videos
-    assert classes == ["x", "y"]
-    for key in ("activity", "completeness", "regression"):
-        expected = (1.2 * getattr(first, key) + getattr(second, key)) / 2.2
-        np.testing.assert_allclose(getattr(video, key), expected, atol=1e-6)
-
-
-def test_streams_of_other_proposals_are_refused(tmp_path):
-    for name, videos in (("a", [made_outputs()]), ("b", [made_outputs(seed=1)]), ("c", [])):
-        write_outputs(tmp_path / f"{name}.h5", iter(videos), ["x", "y"], {})
-    for other in ("b", "c"):
-        with pytest.raises(TspError, match="differ between streams"):
-            fuse_streams([tmp_path / "a.h5", tmp_path / f"{other}.h5"], [1, 1], tmp_path / "both.h5")
-    with pytest.raises(TspError, match="one positive weight per stream"):
-        fuse_streams([tmp_path / "a.h5"], [1, 1], tmp_path / "both.h5")
-
-
-def test_hard_nms():
-    segments = np.array([[0, 10], [1, 11], [20, 30], [2, 12], [0, 10]], float)
-    scores = np.array([0.5, 0.9, 0.1, 0.8, 0.5])
-    assert hard_nms(segments, scores, 0.6).tolist() == [1, 2]
-    # [1, 11] overlaps [2, 12] and [0, 10] by 9 / 11, and these two each other by 2 / 3.
-    assert hard_nms(segments, scores, 0.81).tolist() == [1, 2]
-    assert hard_nms(segments, scores, 9 / 11).tolist() == [1, 3, 0, 2]
-
-
-def one_video(regression):
-    """Two proposals of one class that overlap by 0.8, and a third, poor one."""
-    activity = np.log(np.array([[0.1, 0.8, 0.1], [0.2, 0.7, 0.1], [0.8, 0.1, 0.1]]))
-    shift = np.zeros((3, 2, 2))
-    shift[:, 0, 0] = regression
-    segments = np.array([[0.1, 0.2], [0.11, 0.2], [0.6, 0.7]])
-    return Outputs(
-        name="v", duration_s=1.0, segments=segments, activity=activity, completeness=np.zeros((3, 2)), regression=shift
-    )
-
-
-def test_suppression_before_or_after_refinement():
-    apart = one_video([0.0, 8.0, 0.0])
-    found = {}
-    for order in ("before", "after"):
-        video = refined(replace(SMALL, top=None, nms=order), apart)
-        found[order] = video.segments[video.classes == 0].round(3).tolist()
-    assert found["before"] == [[0.1, 0.2], [0.6, 0.7]]
-    assert found["after"] == [[0.1, 0.2], [0.83, 0.92], [0.6, 0.7]]
-
-
-def test_a_proposal_is_proposed_once_by_its_best_class():
-    found = refined_proposals(replace(SMALL, nms_threshold=None), one_video([1.0, 0.0, 0.0]))
-    # The third is as good in either class; the first has moved by its length.
-    assert found.segments.round(3).tolist() == [[0.2, 0.3], [0.11, 0.2], [0.6, 0.7]]
-    np.testing.assert_allclose(found.scores, [0.8, 0.7, 0.1])
-    assert len(refined_proposals(SMALL, one_video([0.0, 0.0, 0.0])).scores) == 2
-
-
-def test_proposals_have_no_labels(data, tmp_path):
-    infer(data, tmp_path / "raw.h5")
-    files = {"raw": tmp_path / "raw.h5", "annotations": data / "annotations.json", "subset": "validation"}
-    pgcn.propose(SMALL, **files, output=tmp_path / "p.json")
-    found = read_predictions(tmp_path / "p.json")
-    assert sorted(found) == ["11", "2", "5", "8"]
-    assert not any("label" in entry for entries in found.values() for entry in entries)
-    assert all(0 < len(entries) <= 60 for entries in found.values())
-
-
-def test_number_of_pairs_and_no_suppression():
-    video = one_video([0.0, 0.0, 0.0])
-    everything = refined(replace(SMALL, top=None, nms_threshold=None), video)
-    assert len(everything.scores) == 6
-    assert sorted(everything.classes.tolist()) == [0, 0, 0, 1, 1, 1]
-    assert len(refined(replace(SMALL, top=2, nms_threshold=None), video).scores) == 2
-
-
-def sample_of(data, config, index=0):
-    sources = read_source(config, data / "train.txt", data / "train.h5", data / "annotations.json", "training")
-    videos = trainables(config, sources, data / "train.h5")
-    samples = Neighbourhoods(videos, config, target_statistics(v.pools for v in videos), 0, repeat=2, batch=4)
-    return videos, samples
 
 
 def test_samples_follow_from_seed_epoch_and_index(data):
@@ -449,7 +233,7 @@ def test_statistics_of_the_targets_are_stored_with_the_weights(data, tmp_path):
 
 
 def test_held_out_videos_are_apart(data):
-    sources = read_source(SMALL, data / "train.txt", data / "train.h5", data / "annotations.json", "training")
+    sources = read_source(SMALL, side(data, "train", listed=True))
     kept, aside = split(sources, 0.25, 0)
     names = [s.video.name for s in (*kept, *aside)]
     assert (len(kept), len(aside), len(set(names))) == (6, 2, 8)
@@ -479,90 +263,6 @@ def test_features_without_a_time_are_refused_by_the_time_rule(data, tmp_path):
             writer.write(key, file[key])
     with pytest.raises(TspError, match="pooling `time` needs the attribute 'fps'"):
         train(tmp_path, tmp_path / "out")
-
-
-def test_lists_of_other_videos_are_refused(data):
-    with pytest.raises(TspError, match="none of its 4 videos"):
-        read_source(SMALL, data / "valid.txt", data / "train.h5", data / "annotations.json", "training")
-
-
-def test_proposals_of_raw_predictions(data, tmp_path):
-    """Of a method with `candidates`, as BMN, and of one with `proposals`, as G-TAD."""
-    with h5py.File(tmp_path / "raw.h5", "w") as file:
-        for name in ("2", "5"):
-            group = file.create_group(name)
-            group["map"], group["start"], group["end"] = np.zeros((2, 4, 4)), np.zeros(4), np.zeros(4)
-    segments, scores = np.array([[0.1, 0.5], [0.2, 0.9]]), np.array([0.3, 0.7])
-    bmn = SimpleNamespace(__name__="bmn", candidates=lambda *a: SimpleNamespace(segments=segments, score=scores))
-    gtad = SimpleNamespace(__name__="gtad", proposals=lambda *a: (segments, scores))
-    duration = {v.name: v.duration_s for v in read_annotations(data / "annotations.json")}
-    raw = Raw(path=tmp_path / "raw.h5", annotations=data / "annotations.json", subset="validation")
-    config = SimpleNamespace(windows=None)
-    for method in (bmn, gtad):
-        found, facts = from_raw(method, config, raw)
-        assert (list(found), facts) == (["2", "5"], {})
-        np.testing.assert_allclose(found["5"][0], segments * duration["5"])
-    with pytest.raises(TspError, match="offers no candidates"):
-        from_raw(SimpleNamespace(__name__="x"), config, raw)
-
-
-def test_proposals_of_windows(data, tmp_path):
-    """Two windows of 10 snippets, 5 frames apart, which propose one segment both; 25 frames per second."""
-    with h5py.File(tmp_path / "raw.h5", "w") as file:
-        file.create_group("2").attrs.update(fps=25.0, frames=70)
-        for first, value in ((0, 0.3), (5, 0.9)):
-            group = file["2"].create_group(str(first))
-            group["map"], group["start"], group["end"] = np.full((2, 1, 1), value), np.zeros(1), np.zeros(1)
-    raw = Raw(path=tmp_path / "raw.h5", annotations=data / "annotations.json", subset="validation")
-
-    def proposals(maps, *_):
-        value = maps[0, 0, 0]
-        rows = [[0.5, 0.8], [0.0, 1.0]] if value < 0.5 else [[0.0, 0.3], [0.1, 0.9]]
-        return np.array(rows), np.array([value, 0.1])
-
-    config = SimpleNamespace(windows=Windows(longest_frames=50), length=10)
-    found, facts = from_raw(SimpleNamespace(__name__="gtad", proposals=proposals), config, raw)
-    assert facts == {"2": (70, 25.0)}
-    # [0, 50) is too long; [25, 40) is proposed twice.
-    np.testing.assert_allclose(found["2"][0], np.array([[25, 40], [30, 70]]) / 25)
-    np.testing.assert_allclose(found["2"][1], [0.9, 0.1])
-
-
-def test_frames_of_videos():
-    video = Video(name="a", filename="v_a.mp4", subset="s", duration_s=10.0, segments=())
-    assert Clock().of(video) == (300, 30.0)
-    annotated = replace(video, duration_s=None, extra={"frames": 240, "frame_rate": 24.0})
-    assert Clock().of(annotated) == (240, 24.0)
-    assert Clock(by_name={"a": (7, 1.0)}).of(annotated) == (7, 1.0)
-    assert Clock(by_key={"v_a": (8, 1.0)}, by_name={"a": (7, 1.0)}).of(annotated) == (8, 1.0)
-    with pytest.raises(TspError, match="states no duration"):
-        Clock().of(replace(video, duration_s=None))
-
-
-def test_proposals_of_detections_count_once(tmp_path):
-    entry = {"segment": [1.0, 2.0], "score": 0.5, "label": "a"}
-    entries = [entry, {**entry, "score": 0.9, "label": "b"}, {"segment": [0.0, 3.0], "score": 0.7, "label": "a"}]
-    write_predictions(tmp_path / "p.json", {"v": entries, "w": []}, version="x")
-    found = from_predictions(tmp_path / "p.json")
-    assert [x.tolist() for x in found["v"]] == [[[1.0, 2.0], [0.0, 3.0]], [0.9, 0.7]]
-    assert found["w"][0].shape == (0, 2)
-
-
-def test_suppression_is_swept_without_class_scores(data, tmp_path):
-    infer(data, tmp_path / "raw.h5")
-    entry = {"method": "tsp.localise.pgcn", "dataset": "d", "refines": {"experiment": "b"}}
-    settings = json.loads(json.dumps(dataclasses.asdict(SMALL)))
-    write_config(tmp_path / "config.yaml", {"name": "x", "experiment": {**entry, "settings": settings}})
-    inputs = Inputs(
-        config=tmp_path / "config.yaml",
-        raw=tmp_path / "raw.h5",
-        annotations=data / "annotations.json",
-        labels=None,
-        subset="validation",
-    )
-    found = sweep(inputs, {"nms": ["before", "after"], "top": [50, 2]}, [0.3])
-    assert found.table["top"].tolist() == [50, 2, 50, 2]
-    assert (found.table["average_mAP"] > 0).all()
 
 
 @pytest.mark.gpu
