@@ -165,7 +165,7 @@ rule metadata:
         "logs/metadata/{dataset}-{subset}.tsv"
     localrule: True
     conda:
-        "../envs/annotations.yaml"
+        "../envs/video.yaml"
     params:
         max_failed=plan.max_failed,
         code=code_version("tsp.video.probe"),

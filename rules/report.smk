@@ -105,7 +105,7 @@ rule overlay_video:
     benchmark:
         "logs/overlay_video/{table}.tsv"
     conda:
-        "../envs/video.yaml"
+        "../envs/report.yaml"
     params:
         labels=plan.report.row_labels,
         subset=plan.report.official_subset,
