@@ -81,10 +81,9 @@ include: "rules/report.smk"
 
 onstart:
     # Without this check Snakemake ends with a bare OSError at the first output.
-    if Path("results").exists() and not os.access("results", os.W_OK):
-        raise WorkflowError(
-            f"error: {Path('results').resolve()}: cannot be written; fix its permissions or its mount"
-        )
+    results = Path(paths.RESULTS)
+    if results.exists() and not os.access(results, os.W_OK):
+        raise WorkflowError(f"error: {results.resolve()}: cannot be written; fix its permissions or its mount")
 
 
 rule all:

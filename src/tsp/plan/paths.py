@@ -8,6 +8,8 @@ import os
 import re
 import textwrap
 
+RESULTS = "results"
+
 
 class Data:
     """A data set: annotations, videos and ground truth."""
@@ -27,7 +29,7 @@ class Data:
 
 
 class Released:
-    """Released files, fetched or copied: encoders, VGGish, word vectors."""
+    """Released encoders, VGGish and word vectors."""
 
     ENCODER = "results/released/{run}.pth"
     VGGISH = "results/released/vggish.pth"
@@ -35,7 +37,7 @@ class Released:
 
 
 class Gvf:
-    """Global video features: those of the start weights, pooled over each video."""
+    """Global video features: pooled features of the start weights."""
 
     FILE = "results/gvf/{dataset}/{run}-{pool}.h5"
 
@@ -51,7 +53,7 @@ class Run:
 
 
 class Features:
-    """Clip features of a run, one file per subset, and its shards."""
+    """Clip features of a run: shards and whole subsets."""
 
     FILE = "results/features/{run}/stride{stride}/{dataset}-{subset}.h5"
     SHARD = "results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5"
@@ -70,14 +72,14 @@ class Labels:
 
 
 class Experiment:
-    """A localiser on one data set; the proposals that it refines, if any."""
+    """A localiser on one data set, and the proposals it refines."""
 
     CONFIG = "results/experiments/{experiment}/config.yaml"
     PROPOSALS = "results/experiments/{experiment}/proposals/{run}/{side}.txt"
 
 
 class Training:
-    """A localiser trained on the features of one run with one seed."""
+    """Its training on the features of one run with one seed."""
 
     WEIGHTS = "results/experiments/{experiment}/{run}/seed{seed}/weights.safetensors"
     LOG = "results/experiments/{experiment}/{run}/seed{seed}/log.jsonl"
@@ -92,20 +94,20 @@ class Training:
 
 
 class Sound:
-    """Sound features, one file per subset, and its shards."""
+    """Sound features: shards and whole subsets."""
 
     FILE = "results/sound/{sound}/{dataset}-{subset}.h5"
     SHARD = "results/sound/{sound}/{dataset}-{subset}.{shard}.h5"
 
 
 class Captioning:
-    """Dense captioning of one data set."""
+    """Dense captioning (BMT) of one data set."""
 
     CONFIG = "results/captions/{captioning}/config.yaml"
 
 
 class Captions:
-    """Both networks of BMT trained on the features of one run with one seed."""
+    """Its training on the features of one run with one seed."""
 
     CAPTIONER = "results/captions/{captioning}/{run}/seed{seed}/captioner.safetensors"
     CAPTIONER_FACTS = "results/captions/{captioning}/{run}/seed{seed}/captioner.json"
@@ -140,7 +142,7 @@ class Report:
 
 
 class Logs:
-    """Log and measured resources of each job, named by its wildcards."""
+    """Log and measured resources of each job."""
 
     LOG = "logs/{rule}/{job}.log"
     BENCHMARK = "logs/{rule}/{job}.tsv"
@@ -162,11 +164,13 @@ def tree() -> str:
     """The results tree as text, for docs/architecture.md: what each folder is, and the paths below it."""
     lines = []
     for folder in TREE:
-        paths = list(patterns(folder).values())
-        top = os.path.commonpath([path.rpartition("/")[0] for path in paths]) + "/"
-        lines.append(top.ljust(52) + (folder.__doc__ or "").removesuffix("."))
-        below = ", ".join(path.removeprefix(top) + "/" * is_folder(path) for path in paths)
-        lines += textwrap.wrap(below, 116, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+        found = [path + "/" * is_folder(path) for path in patterns(folder).values()]
+        top = os.path.commonpath([path.rpartition("/")[0] for path in found]) + "/"
+        title = found[0] if len(found) == 1 else top
+        lines.append(f"{title:59} {(folder.__doc__ or '').removesuffix('.')}")
+        if len(found) > 1:
+            below = ", ".join(path.removeprefix(top) for path in found)
+            lines += textwrap.wrap(below, 116, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
     return "\n".join(lines)
 
 

@@ -388,9 +388,7 @@ class Plan:
         given: str | None = getattr(refines, side)
         if given and given.endswith(".txt"):
             return given
-        return Experiment.PROPOSALS.format(
-            experiment=wildcards.experiment, run=refines.run or wildcards.run, side=side
-        )
+        return Experiment.PROPOSALS.format(experiment=wildcards.experiment, run=refines.run or wildcards.run, side=side)
 
     def _metadata(self, wildcards: Wildcards, side: str) -> Paths:
         if self._run(wildcards).features:
