@@ -103,7 +103,7 @@ rule features:
 
 
 rule tables:
-    """The tables alone."""
+    """Only the tables."""
     input:
         plan.report.built_tables,
 
@@ -141,11 +141,11 @@ for name in plan.settings.runs:
 
 
 onerror:
-    # Snakemake's own files need room too; its message about them does not say what to do.
+    # Snakemake's own files need space too; its message does not say what to do.
     free = shutil.disk_usage(".").free
     if free < 10_000_000:
         print(
-            f"error: the disk of {Path.cwd()} is full, {free:,} bytes are left: "
+            f"error: the disk of {Path.cwd()} is full, {free:,} bytes are available: "
             "free some space, then run the same command again",
             file=sys.stderr,
         )

@@ -60,7 +60,7 @@ rule caption_references:
 
 
 rule sound_features:
-    """Sound features of one shard of one subset; a video without sound is a row, not an error (bmt.md 2.3)."""
+    """Sound features of one shard of one subset; a video without sound is recorded, not an error (bmt.md 2.3)."""
     input:
         metadata=paths.Data.METADATA,
         weights=plan.captions.sound_weights,

@@ -1,9 +1,9 @@
 """Raw videos and annotations -> standardised videos, metadata and ground-truth segments.
 
-Needs: the annotation files of `datasets:` (the miniature renders its own) and the videos, local or on line.
+Needs: the annotation files of `datasets:` (the miniature renders its own) and the videos, local or to download.
 Gives: results/<dataset>/{annotations.json, videos/<subset>/, metadata/<subset>.csv, manifest/<subset>.csv,
 segments/<subset>.csv}.
-Videos lie in undeclared stores, so that a failed job loses none; the declared outputs are manifests with one
+Videos are in undeclared stores, so that a failed job loses none; the declared outputs are manifests with one
 row per video.
 """
 
@@ -77,7 +77,7 @@ rule video_list:
 
 
 rule download:
-    """Fetch the raw videos of one shard; a video that is gone is a row, not an error."""
+    """Download the raw videos of one shard; an unavailable video is a row of the manifest, not an error."""
     input:
         videos=paths.Data.LIST,
     output:
@@ -149,7 +149,7 @@ rule probe:
 
 
 rule metadata:
-    """Join the shards of a subset; more than `max_failed` unusable videos stop here, by name."""
+    """Join the shards of a subset; more than `max_failed` unusable videos are an error that names them."""
     input:
         manifests=plan.probed_shards,
     output:

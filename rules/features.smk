@@ -38,7 +38,7 @@ rule merge_features:
     """The feature file of a subset."""
     input:
         shards=plan.feature_shards,
-        # Here, not before the shards, too many unusable videos stop it: no shard depends on the others' videos.
+        # Too many unusable videos are an error here, not before the shards: no shard depends on the others' videos.
         accepted=paths.Data.METADATA,
     output:
         paths.Features.FILE,

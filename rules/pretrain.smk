@@ -2,7 +2,7 @@
 
 Needs: results/<dataset>/{segments,videos}, features of the start weights for the GVF.
 Gives: results/pretrain/<run>/{config.yaml, encoder.safetensors, encoder.json, log.jsonl} and
-results/gvf/<dataset>/<start run>-<pool>.h5. State to resume from lies in the undeclared `work/`.
+results/gvf/<dataset>/<start run>-<pool>.h5. The state to resume from is in the undeclared `work/`.
 """
 
 

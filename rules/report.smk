@@ -117,7 +117,7 @@ rule overlay_video:
 
 
 rule caption_examples:
-    """What the first videos of a table of captions are said to show, beside their references."""
+    """Captions of the first videos of a table of captions, beside their references."""
     input:
         table=paths.Table.HTML,
         captions=plan.report.example_captions,

@@ -8,7 +8,7 @@ from tsp.pretrain.config import ReleasedFile
 
 
 class Wildcards(Protocol):
-    """A job's wildcards, as Snakemake hands them to a function: values by name."""
+    """A job's wildcards as Snakemake passes them to a function: values by name."""
 
     def __getattr__(self, name: str) -> str: ...
 

@@ -262,7 +262,7 @@ class Plan:
         return self._proposals(wildcards, "valid")
 
     def labels(self, wildcards: Wildcards) -> Paths:
-        """Video-level class scores: a file, or those of a run; none for a method that knows classes itself."""
+        """Video-level class scores: a file, or those of a run; none for a method with classes of its own."""
         e = self._experiment(wildcards)
         if e.labels is None:
             return []
