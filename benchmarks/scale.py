@@ -1,6 +1,6 @@
 """Every table of the paper, 20,407 videos: planning, the scheduler's overhead, and the size of a shard.
 
-A copy of the workflow, with every script replaced by one that makes empty outputs, runs to the end with each shard size.
+A copy of the workflow runs to the end with each shard size; every script is replaced by one that makes empty outputs.
 The measured cost is that of Snakemake, one Python start per job, and the disk.
 """
 

@@ -22,6 +22,8 @@ class CaptionPlan:
     def __init__(self, settings: Settings, values: Mapping[str, Any]) -> None:
         self.settings = settings
         self.values = values
+        # Kept, since every job asks for them and the settings take a tenth of a second to check.
+        self._vectors_of: dict[str, ReleasedFile | None] = {}
 
     def entry(self, wildcards: Wildcards) -> dict[str, Any]:
         """What the user wrote of a captioning, without its seeds, which only say which jobs there are."""
@@ -111,7 +113,11 @@ class CaptionPlan:
         return self.settings.captions[wildcards.captioning]
 
     def _vectors(self, wildcards: Wildcards) -> ReleasedFile | None:
-        return resolve_captions(wildcards.captioning, self.entry(wildcards)).config.captioner.vectors
+        name = wildcards.captioning
+        if name not in self._vectors_of:
+            # The default where the user writes none.
+            self._vectors_of[name] = resolve_captions(name, self.entry(wildcards)).config.captioner.vectors
+        return self._vectors_of[name]
 
     def _video(self, wildcards: Wildcards, side: str) -> str:
         c = self._captioning(wildcards)
