@@ -1,7 +1,7 @@
 """Every table of the paper, 20,407 videos: planning, the scheduler's overhead, and the size of a shard.
 
-Everything real but the steps: the workflow is copied, its scripts are replaced by one that makes empty outputs, and
-it runs to the end with each size. What remains is Snakemake, one Python start per job, and the disk.
+A copy of the workflow runs to the end with each shard size; every script is replaced by one that makes empty outputs.
+The measured cost is that of Snakemake, one Python start per job, and the disk.
 """
 
 import json
@@ -44,7 +44,7 @@ class Measured:
 
 
 def stubbed(folder: Path) -> Path:
-    """A copy of the workflow with steps that do nothing; its Snakefile."""
+    """Copy the workflow with steps that do nothing; return its Snakefile."""
     for name in ("rules", "src", "config", "resources", "profiles", "workflow", "envs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", folder)
@@ -54,7 +54,7 @@ def stubbed(folder: Path) -> Path:
 
 
 def annotate(folder: Path) -> None:
-    """Annotation files with as many videos as the official ones, their names made up."""
+    """Write annotation files with as many videos as the official ones and invented names."""
     database, number = {}, 0
     for subset, count in ACTIVITYNET.items():
         for _ in range(count):
@@ -75,7 +75,7 @@ def annotate(folder: Path) -> None:
 
 
 def overlay(folder: Path, size: int) -> Path:
-    """Shards of `size` videos, the test subset among them."""
+    """Write an overlay with shards of `size` videos, the test subset included."""
     subsets = {
         name: {"official": official, "shards": -(-ACTIVITYNET[official] // size)}
         for name, official in (("train", "training"), ("valid", "validation"), ("test", "testing"))
@@ -86,7 +86,7 @@ def overlay(folder: Path, size: int) -> Path:
 
 
 def call(snakefile: Path, folder: Path, config: Path, *arguments: str) -> Measured:
-    """Run Snakemake on the paper preset and measure it; children that it starts are not part of its memory."""
+    """Run Snakemake on the paper preset and measure it, without the memory of its child processes."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--directory", folder]
     command += ["--workflow-profile", snakefile.parent / "profiles/default", "--resources", "gpu=4"]
     command += ["--config", "preset=paper", "--configfile", config, "--cores", "4", "--quiet", "rules"]
@@ -123,7 +123,7 @@ def main() -> None:
             run = call(snakefile, folder, config)
             again = call(snakefile, folder, config, "--dry-run")
             if run.jobs != plan.jobs or again.jobs:
-                sys.exit(f"error: {plan.jobs} jobs were planned, {run.jobs} run, {again.jobs} left")
+                sys.exit(f"error: {plan.jobs} jobs were planned, {run.jobs} ran, {again.jobs} remain")
             print(
                 f"{size:6} {plan.jobs:6,} {plan.seconds:5.1f} s {plan.cpu:5.1f} s {plan.megabytes:5.0f} MB"
                 f" {run.seconds:7.0f} s {1000 * run.seconds / run.jobs:4.0f} ms {again.seconds:5.1f} s",
@@ -132,7 +132,7 @@ def main() -> None:
     plan = plans[CHOSEN]
     missed = plan.seconds > LIMITS[0] or plan.megabytes > LIMITS[1]
     verdict = "MISSED" if missed else "reached"
-    print("full run: all jobs, the steps doing nothing; again: to find that nothing is left to do")
+    print("full run: all jobs, the steps doing nothing; again: a dry run that finds nothing to do")
     print(f"target of planning, shards of {CHOSEN}: {LIMITS[0]:g} s, {LIMITS[1]:g} MB: {verdict}")
     if missed:
         sys.exit("error: a target is missed")

@@ -9,15 +9,15 @@ proposals.safetensors, segments.json, captions.json, annotated-<n>.json, scores.
 rule fetch_sound_weights:
     """Released VGGish by address and checksum, or a local copy (bmt.md 2.3)."""
     output:
-        "results/released/vggish.pth",
+        paths.Released.VGGISH,
     log:
         "logs/fetch_sound_weights/vggish.log",
     benchmark:
         "logs/fetch_sound_weights/vggish.tsv"
     conda:
-        "../envs/captions.yaml"
+        "../envs/caption.yaml"
     params:
-        source=released(SETTINGS.sound.weights),
+        source=plan.captions.sound_source,
     script:
         "../workflow/scripts/fetch_weights.py"
 
@@ -25,15 +25,15 @@ rule fetch_sound_weights:
 rule fetch_word_vectors:
     """Word vectors by address and checksum, or a local copy (bmt.md 1.3)."""
     output:
-        "results/released/{captioning}.vectors",
+        paths.Released.VECTORS,
     log:
         "logs/fetch_word_vectors/{captioning}.log",
     benchmark:
         "logs/fetch_word_vectors/{captioning}.tsv"
     conda:
-        "../envs/captions.yaml"
+        "../envs/caption.yaml"
     params:
-        source=vectors_source,
+        source=plan.captions.vectors_source,
     script:
         "../workflow/scripts/fetch_weights.py"
 
@@ -41,45 +41,45 @@ rule fetch_word_vectors:
 rule caption_references:
     """Captions of a generated data set in the form of ActivityNet Captions."""
     input:
-        annotations="results/{dataset}/annotations.json",
+        annotations=paths.Data.ANNOTATIONS,
     output:
-        "results/{dataset}/captions/{subset}.json",
+        paths.Data.CAPTIONS,
     log:
         "logs/caption_references/{dataset}-{subset}.log",
     benchmark:
         "logs/caption_references/{dataset}-{subset}.tsv"
     wildcard_constraints:
-        dataset=one_of(name for name, d in SETTINGS.datasets.items() if d.generate is not None),
+        dataset=one_of(plan.generated),
     conda:
-        "../envs/captions.yaml"
+        "../envs/caption.yaml"
     params:
-        official=official_subset,
+        official=plan.official_subset,
         code=code_version("tsp.caption.text"),
     script:
         "../workflow/scripts/caption_references.py"
 
 
 rule sound_features:
-    """Sound features of one shard of one subset; a video without sound is told, not an error (bmt.md 2.3)."""
+    """Sound features of one shard of one subset; a video without sound is recorded, not an error (bmt.md 2.3)."""
     input:
-        metadata="results/{dataset}/metadata/{subset}.csv",
-        weights=sound_weights,
+        metadata=paths.Data.METADATA,
+        weights=plan.captions.sound_weights,
     output:
-        temp("results/sound/{sound}/{dataset}-{subset}.{shard}.h5"),
+        temp(paths.Sound.SHARD),
     log:
         "logs/sound_features/{sound}-{dataset}-{subset}-{shard}.log",
     benchmark:
         "logs/sound_features/{sound}-{dataset}-{subset}-{shard}.tsv"
     conda:
-        "../envs/captions.yaml"
-    threads: threads(2)
+        "../envs/caption.yaml"
+    threads: plan.threads(2)
     resources:
-        gpu=sound_gpus,
-        mem_mb=memory(8000),
-        runtime=minutes(120),
+        gpu=plan.captions.sound_gpus,
+        mem_mb=plan.memory(8000),
+        runtime=plan.minutes(120),
     params:
-        shard=shard_params,
-        videos="results/{dataset}/videos/{subset}",
+        shard=plan.shard,
+        videos=paths.Data.VIDEOS,
         code=code_version("tsp.caption.audio"),
     script:
         "../workflow/scripts/sound_features.py"
@@ -88,15 +88,15 @@ rule sound_features:
 rule merge_sound:
     """The sound features of a subset."""
     input:
-        shards=shards("results/sound/{sound}/{dataset}-{subset}.{shard}.h5"),
+        shards=plan.sound_shards,
     output:
-        "results/sound/{sound}/{dataset}-{subset}.h5",
+        paths.Sound.FILE,
     log:
         "logs/merge_sound/{sound}-{dataset}-{subset}.log",
     benchmark:
         "logs/merge_sound/{sound}-{dataset}-{subset}.tsv"
     conda:
-        "../envs/captions.yaml"
+        "../envs/caption.yaml"
     params:
         code=code_version("tsp.io.features"),
     script:
@@ -106,7 +106,7 @@ rule merge_sound:
 rule resolve_captions:
     """The complete configuration of both networks, checked before any training."""
     output:
-        "results/captions/{captioning}/config.yaml",
+        paths.Captioning.CONFIG,
     log:
         "logs/resolve_captions/{captioning}.log",
     benchmark:
@@ -114,9 +114,9 @@ rule resolve_captions:
     priority: 100
     localrule: True
     conda:
-        "../envs/captions.yaml"
+        "../envs/caption.yaml"
     params:
-        entry=captioning_params,
+        entry=plan.captions.entry,
     script:
         "../workflow/scripts/resolve_captions.py"
 
@@ -124,25 +124,25 @@ rule resolve_captions:
 rule train_captioner:
     """Train the captioner on annotated segments (bmt.md 3)."""
     input:
-        **CAPTION_SOURCES,
-        vectors=word_vectors,
+        **plan.captions.sources,
+        vectors=plan.captions.vectors,
     output:
-        weights="results/captions/{captioning}/{run}/seed{seed}/captioner.safetensors",
-        facts="results/captions/{captioning}/{run}/seed{seed}/captioner.json",
-        log="results/captions/{captioning}/{run}/seed{seed}/captioner.jsonl",
+        weights=paths.Captions.CAPTIONER,
+        facts=paths.Captions.CAPTIONER_FACTS,
+        log=paths.Captions.CAPTIONER_LOG,
     log:
         "logs/train_captioner/{captioning}-{run}-{seed}.log",
     benchmark:
         "logs/train_captioner/{captioning}-{run}-{seed}.tsv"
     conda:
-        "../envs/captions.yaml"
-    threads: threads(4)
+        "../envs/caption.yaml"
+    threads: plan.threads(4)
     resources:
-        gpu=GPUS,
-        mem_mb=memory(24000),
-        runtime=minutes(2880),
+        gpu=plan.gpus,
+        mem_mb=plan.memory(24000),
+        runtime=plan.minutes(2880),
     params:
-        work="results/captions/{captioning}/{run}/seed{seed}/work-captioner",
+        work=paths.Captions.CAPTIONER_WORK,
         code=code_version("tsp.caption.train"),
     script:
         "../workflow/scripts/train_captioner.py"
@@ -151,24 +151,24 @@ rule train_captioner:
 rule train_proposals:
     """Train the proposal generator on the captioner's encoder (bmt.md 4)."""
     input:
-        **CAPTION_SOURCES,
-        captioner="results/captions/{captioning}/{run}/seed{seed}/captioner.safetensors",
+        **plan.captions.sources,
+        captioner=paths.Captions.CAPTIONER,
     output:
-        weights="results/captions/{captioning}/{run}/seed{seed}/proposals.safetensors",
-        log="results/captions/{captioning}/{run}/seed{seed}/proposals.jsonl",
+        weights=paths.Captions.PROPOSALS,
+        log=paths.Captions.PROPOSALS_LOG,
     log:
         "logs/train_proposals/{captioning}-{run}-{seed}.log",
     benchmark:
         "logs/train_proposals/{captioning}-{run}-{seed}.tsv"
     conda:
-        "../envs/captions.yaml"
-    threads: threads(4)
+        "../envs/caption.yaml"
+    threads: plan.threads(4)
     resources:
-        gpu=GPUS,
-        mem_mb=memory(32000),
-        runtime=minutes(2880),
+        gpu=plan.gpus,
+        mem_mb=plan.memory(32000),
+        runtime=plan.minutes(2880),
     params:
-        work="results/captions/{captioning}/{run}/seed{seed}/work-proposals",
+        work=paths.Captions.PROPOSALS_WORK,
         code=code_version("tsp.caption.train"),
     script:
         "../workflow/scripts/train_proposals.py"
@@ -177,21 +177,21 @@ rule train_proposals:
 rule propose:
     """Segments worth a sentence, at most 100 a video."""
     input:
-        **CAPTION_STREAMS,
-        weights="results/captions/{captioning}/{run}/seed{seed}/proposals.safetensors",
+        **plan.captions.measured,
+        weights=paths.Captions.PROPOSALS,
     output:
-        "results/captions/{captioning}/{run}/seed{seed}/segments.json",
+        paths.Captions.SEGMENTS,
     log:
         "logs/propose/{captioning}-{run}-{seed}.log",
     benchmark:
         "logs/propose/{captioning}-{run}-{seed}.tsv"
     conda:
-        "../envs/captions.yaml"
-    threads: threads(4)
+        "../envs/caption.yaml"
+    threads: plan.threads(4)
     resources:
-        gpu=GPUS,
-        mem_mb=memory(32000),
-        runtime=minutes(120),
+        gpu=plan.gpus,
+        mem_mb=plan.memory(32000),
+        runtime=plan.minutes(120),
     params:
         code=code_version("tsp.caption.infer"),
     script:
@@ -201,22 +201,22 @@ rule propose:
 rule caption_proposals:
     """A sentence for each proposal, in the submission format (docs/formats/captions.md)."""
     input:
-        **CAPTION_STREAMS,
-        weights="results/captions/{captioning}/{run}/seed{seed}/captioner.safetensors",
-        proposals="results/captions/{captioning}/{run}/seed{seed}/segments.json",
+        **plan.captions.measured,
+        weights=paths.Captions.CAPTIONER,
+        proposals=paths.Captions.SEGMENTS,
     output:
-        "results/captions/{captioning}/{run}/seed{seed}/captions.json",
+        paths.Captions.CAPTIONS,
     log:
         "logs/caption_proposals/{captioning}-{run}-{seed}.log",
     benchmark:
         "logs/caption_proposals/{captioning}-{run}-{seed}.tsv"
     conda:
-        "../envs/captions.yaml"
-    threads: threads(4)
+        "../envs/caption.yaml"
+    threads: plan.threads(4)
     resources:
-        gpu=GPUS,
-        mem_mb=memory(24000),
-        runtime=minutes(480),
+        gpu=plan.gpus,
+        mem_mb=plan.memory(24000),
+        runtime=plan.minutes(480),
     params:
         code=code_version("tsp.caption.infer"),
     script:
@@ -226,21 +226,21 @@ rule caption_proposals:
 rule caption_annotated:
     """A sentence for each annotated segment of one reference file."""
     input:
-        **CAPTION_STREAMS,
-        weights="results/captions/{captioning}/{run}/seed{seed}/captioner.safetensors",
+        **plan.captions.measured,
+        weights=paths.Captions.CAPTIONER,
     output:
-        "results/captions/{captioning}/{run}/seed{seed}/annotated-{reference}.json",
+        paths.Captions.ANNOTATED,
     log:
         "logs/caption_annotated/{captioning}-{run}-{seed}-{reference}.log",
     benchmark:
         "logs/caption_annotated/{captioning}-{run}-{seed}-{reference}.tsv"
     conda:
-        "../envs/captions.yaml"
-    threads: threads(4)
+        "../envs/caption.yaml"
+    threads: plan.threads(4)
     resources:
-        gpu=GPUS,
-        mem_mb=memory(24000),
-        runtime=minutes(120),
+        gpu=plan.gpus,
+        mem_mb=plan.memory(24000),
+        runtime=plan.minutes(120),
     params:
         code=code_version("tsp.caption.infer"),
     script:
@@ -250,22 +250,22 @@ rule caption_annotated:
 rule evaluate_captions:
     """BLEU, METEOR, ROUGE-L, CIDEr; precision and recall of the segments (bmt.md 5). Needs Java."""
     input:
-        captions="results/captions/{captioning}/{run}/seed{seed}/captions.json",
-        annotated=annotated_captions,
-        references=caption_references,
-        available=available_videos,
+        captions=paths.Captions.CAPTIONS,
+        annotated=plan.captions.annotated,
+        references=plan.captions.references,
+        available=plan.captions.available,
     output:
-        "results/captions/{captioning}/{run}/seed{seed}/scores.json",
+        paths.Captions.SCORES,
     log:
         "logs/evaluate_captions/{captioning}-{run}-{seed}.log",
     benchmark:
         "logs/evaluate_captions/{captioning}-{run}-{seed}.tsv"
     conda:
-        "../envs/captions.yaml"
-    threads: threads(2)
+        "../envs/evaluate.yaml"
+    threads: plan.threads(2)
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(60),
+        mem_mb=plan.memory(4000),
+        runtime=plan.minutes(60),
     params:
         code=code_version("tsp.caption.score"),
     script:

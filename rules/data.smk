@@ -1,9 +1,9 @@
 """Raw videos and annotations -> standardised videos, metadata and ground-truth segments.
 
-Needs: the annotation files of `datasets:` (the miniature renders its own) and the videos, local or on line.
+Needs: the annotation files of `datasets:` (the miniature renders its own) and the videos, local or to download.
 Gives: results/<dataset>/{annotations.json, videos/<subset>/, metadata/<subset>.csv, manifest/<subset>.csv,
 segments/<subset>.csv}.
-Videos lie in undeclared stores, so that a failed job loses none; the declared outputs are manifests with one
+Videos are in undeclared stores, so that a failed job loses none; the declared outputs are manifests with one
 row per video.
 """
 
@@ -11,21 +11,21 @@ row per video.
 rule render:
     """Render the videos of a generated data set (docs/miniature.md)."""
     output:
-        "results/{generated}/origin/annotations.json",
+        paths.Data.ORIGIN,
     log:
-        "logs/render/{generated}.log",
+        "logs/render/{dataset}.log",
     benchmark:
-        "logs/render/{generated}.tsv"
+        "logs/render/{dataset}.tsv"
     wildcard_constraints:
-        generated=one_of(name for name, d in SETTINGS.datasets.items() if d.generate is not None),
+        dataset=one_of(plan.generated),
     conda:
-        "../envs/tsp.yaml"
+        "../envs/video.yaml"
     threads: 2
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(30),
+        mem_mb=plan.memory(2000),
+        runtime=plan.minutes(30),
     params:
-        config=generated,
+        config=plan.rendering,
         code=code_version("tsp.datasets.synthetic"),
     script:
         "../workflow/scripts/render.py"
@@ -34,18 +34,18 @@ rule render:
 rule annotations:
     """Raw annotations in the canonical form (docs/formats/annotations.md)."""
     input:
-        raw=raw_annotations,
+        raw=plan.raw_annotations,
     output:
-        "results/{dataset}/annotations.json",
+        paths.Data.ANNOTATIONS,
     log:
         "logs/annotations/{dataset}.log",
     benchmark:
         "logs/annotations/{dataset}.tsv"
     localrule: True
     conda:
-        "../envs/tsp.yaml"
+        "../envs/annotations.yaml"
     params:
-        dataset=listing_params,
+        dataset=plan.listing,
         code=code_version("tsp.datasets.listing"),
     script:
         "../workflow/scripts/annotations.py"
@@ -54,33 +54,34 @@ rule annotations:
 rule video_list:
     """Names and sources of one shard."""
     input:
-        # More annotations concern the shards alone whose rows they change: `rows` tells.
-        raw=listed_annotations,
+        generated=plan.generated_annotations,
+        # A newer file reruns only the shards whose rows it changes: see `rows` below.
+        given=ancient(plan.given_annotations),
     output:
-        "results/{dataset}/list/{subset}.{shard}.csv",
+        paths.Data.LIST,
     log:
         "logs/video_list/{dataset}-{subset}-{shard}.log",
     benchmark:
         "logs/video_list/{dataset}-{subset}-{shard}.tsv"
     localrule: True
     conda:
-        "../envs/tsp.yaml"
+        "../envs/annotations.yaml"
     params:
-        dataset=listing_params,
-        official=official_subset,
-        shard=shard_params,
-        rows=shard_digest,
+        dataset=plan.listing,
+        official=plan.official_subset,
+        shard=plan.shard,
+        rows=plan.shard_digest,
         code=code_version("tsp.datasets.listing"),
     script:
         "../workflow/scripts/video_list.py"
 
 
 rule download:
-    """Fetch the raw videos of one shard; a video that is gone is a row, not an error."""
+    """Download the raw videos of one shard; an unavailable video is a row of the manifest, not an error."""
     input:
-        videos="results/{dataset}/list/{subset}.{shard}.csv",
+        videos=paths.Data.LIST,
     output:
-        "results/{dataset}/download/{subset}.{shard}.csv",
+        paths.Data.DOWNLOAD,
     log:
         "logs/download/{dataset}-{subset}-{shard}.log",
     benchmark:
@@ -89,11 +90,11 @@ rule download:
         "../envs/download.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(600),
+        mem_mb=plan.memory(1000),
+        runtime=plan.minutes(600),
     params:
-        config=asdict(SETTINGS.download),
-        store="results/{dataset}/raw/{subset}",
+        config=plan.download,
+        store=paths.Data.RAW,
         code=code_version("tsp.video.download"),
     script:
         "../workflow/scripts/download.py"
@@ -102,23 +103,23 @@ rule download:
 rule standardise:
     """Re-encode the videos of one shard to constant 30 fps mp4 (tsp.md 1.1)."""
     input:
-        manifest="results/{dataset}/download/{subset}.{shard}.csv",
+        manifest=paths.Data.DOWNLOAD,
     output:
-        "results/{dataset}/standardise/{subset}.{shard}.csv",
+        paths.Data.STANDARDISE,
     log:
         "logs/standardise/{dataset}-{subset}-{shard}.log",
     benchmark:
         "logs/standardise/{dataset}-{subset}-{shard}.tsv"
     conda:
-        "../envs/tsp.yaml"
+        "../envs/video.yaml"
     threads: 4
     resources:
-        mem_mb=memory(4000),
-        runtime=minutes(480),
+        mem_mb=plan.memory(4000),
+        runtime=plan.minutes(480),
     params:
-        config=standardise_params,
-        raw="results/{dataset}/raw/{subset}",
-        store="results/{dataset}/videos/{subset}",
+        config=plan.standardise,
+        raw=paths.Data.RAW,
+        store=paths.Data.VIDEOS,
         code=code_version("tsp.video.standardise"),
     script:
         "../workflow/scripts/standardise.py"
@@ -127,34 +128,34 @@ rule standardise:
 rule probe:
     """Count the real frames of each video of one shard (tsp.md 1.2)."""
     input:
-        manifest="results/{dataset}/standardise/{subset}.{shard}.csv",
+        manifest=paths.Data.STANDARDISE,
     output:
-        "results/{dataset}/probe/{subset}.{shard}.csv",
+        paths.Data.PROBE,
     log:
         "logs/probe/{dataset}-{subset}-{shard}.log",
     benchmark:
         "logs/probe/{dataset}-{subset}-{shard}.tsv"
     conda:
-        "../envs/tsp.yaml"
+        "../envs/video.yaml"
     threads: 2
     resources:
-        mem_mb=memory(1000),
-        runtime=minutes(60),
+        mem_mb=plan.memory(1000),
+        runtime=plan.minutes(60),
     params:
-        store="results/{dataset}/videos/{subset}",
+        store=paths.Data.VIDEOS,
         code=code_version("tsp.video.probe"),
     script:
         "../workflow/scripts/probe.py"
 
 
 rule metadata:
-    """Join the shards of a subset; more than `max_failed` unusable videos stop here, by name."""
+    """Join the shards of a subset; more than `max_failed` unusable videos are an error that names them."""
     input:
-        manifests=shards("results/{dataset}/probe/{subset}.{shard}.csv"),
+        manifests=plan.probed_shards,
     output:
-        metadata="results/{dataset}/metadata/{subset}.csv",
+        metadata=paths.Data.METADATA,
         manifest=report(
-            "results/{dataset}/manifest/{subset}.csv",
+            paths.Data.MANIFEST,
             category="Videos",
             labels={"data set": "{dataset}", "subset": "{subset}"},
         ),
@@ -164,9 +165,9 @@ rule metadata:
         "logs/metadata/{dataset}-{subset}.tsv"
     localrule: True
     conda:
-        "../envs/tsp.yaml"
+        "../envs/video.yaml"
     params:
-        max_failed=max_failed,
+        max_failed=plan.max_failed,
         code=code_version("tsp.video.probe"),
     script:
         "../workflow/scripts/metadata.py"
@@ -175,20 +176,20 @@ rule metadata:
 rule segments:
     """Action and No action rows of a subset: the clip index (tsp.md 2)."""
     input:
-        annotations="results/{dataset}/annotations.json",
-        metadata="results/{dataset}/metadata/{subset}.csv",
+        annotations=paths.Data.ANNOTATIONS,
+        metadata=paths.Data.METADATA,
     output:
-        "results/{dataset}/segments/{subset}.csv",
+        paths.Data.SEGMENTS,
     log:
         "logs/segments/{dataset}-{subset}.log",
     benchmark:
         "logs/segments/{dataset}-{subset}.tsv"
     localrule: True
     conda:
-        "../envs/tsp.yaml"
+        "../envs/annotations.yaml"
     params:
-        official=official_subset,
-        background=background_params,
+        official=plan.official_subset,
+        background=plan.background,
         code=code_version("tsp.datasets.ground_truth"),
     script:
         "../workflow/scripts/segments.py"

@@ -9,22 +9,22 @@ Gives: results/experiments/<experiment>/<run>/seed<k>/scores.json.
 rule evaluate:
     """Detection mAP, average recall of the proposals, error analyses (evaluation.md 3, 4, 7)."""
     input:
-        predictions="results/experiments/{experiment}/{run}/seed{seed}/predictions.json",
-        proposals="results/experiments/{experiment}/{run}/seed{seed}/proposals.json",
-        annotations=experiment_annotations,
-        metadata=measured_metadata,
+        predictions=paths.Training.PREDICTIONS,
+        proposals=paths.Training.PROPOSALS,
+        annotations=plan.annotations,
+        metadata=plan.measured_metadata,
     output:
-        "results/experiments/{experiment}/{run}/seed{seed}/scores.json",
+        paths.Training.SCORES,
     log:
         "logs/evaluate/{experiment}-{run}-{seed}.log",
     benchmark:
         "logs/evaluate/{experiment}-{run}-{seed}.tsv"
     conda:
-        "../envs/tsp.yaml"
+        "../envs/evaluate.yaml"
     params:
-        subsets=experiment_subsets,
-        tious=experiment_tious,
-        buckets=experiment_buckets,
+        subsets=plan.official_subsets,
+        tious=plan.tious,
+        buckets=plan.buckets,
         code=code_version("tsp.evaluation.proposals", "tsp.evaluation.errors"),
     script:
         "../workflow/scripts/evaluate.py"

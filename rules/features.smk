@@ -8,27 +8,27 @@ Gives: results/features/<run>/stride<n>/<dataset>-<subset>.h5, results/labels/<r
 rule extract_features:
     """Clip features of one shard of one subset, each video decoded once (tsp.md 9)."""
     input:
-        weights="results/pretrain/{run}/encoder.safetensors",
-        manifest="results/{dataset}/probe/{subset}.{shard}.csv",
-        config="results/pretrain/{run}/config.yaml",
+        weights=paths.Run.ENCODER,
+        manifest=paths.Data.PROBE,
+        config=paths.Run.CONFIG,
     output:
         # Kept beside the merged file, so that new videos cost their own shard only.
-        "results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5",
+        paths.Features.SHARD,
     log:
         "logs/extract_features/{run}-{stride}-{dataset}-{subset}-{shard}.log",
     benchmark:
         "logs/extract_features/{run}-{stride}-{dataset}-{subset}-{shard}.tsv"
     conda:
-        "../envs/tsp.yaml"
-    threads: threads(6)
+        "../envs/features.yaml"
+    threads: plan.threads(6)
     resources:
-        gpu=GPUS,
-        mem_mb=memory(16000),
-        runtime=minutes(240),
+        gpu=plan.gpus,
+        mem_mb=plan.memory(16000),
+        runtime=plan.minutes(240),
     params:
-        videos="results/{dataset}/videos/{subset}",
-        work="results/features/{run}/stride{stride}/work/{dataset}-{subset}.{shard}",
-        config=asdict(SETTINGS.extract),
+        videos=paths.Data.VIDEOS,
+        work=paths.Features.WORK,
+        config=plan.extract,
         code=code_version("tsp.features.extract"),
     script:
         "../workflow/scripts/extract_features.py"
@@ -37,19 +37,19 @@ rule extract_features:
 rule merge_features:
     """The feature file of a subset."""
     input:
-        shards=shards("results/features/{run}/stride{stride}/{dataset}-{subset}.{shard}.h5"),
-        # Here, not before the shards, too many unusable videos stop it: no shard depends on the others' videos.
-        accepted="results/{dataset}/metadata/{subset}.csv",
+        shards=plan.feature_shards,
+        # Too many unusable videos are an error here, not before the shards: no shard depends on the others' videos.
+        accepted=paths.Data.METADATA,
     output:
-        "results/features/{run}/stride{stride}/{dataset}-{subset}.h5",
+        paths.Features.FILE,
     log:
         "logs/merge_features/{run}-{stride}-{dataset}-{subset}.log",
     benchmark:
         "logs/merge_features/{run}-{stride}-{dataset}-{subset}.tsv"
     wildcard_constraints:
-        run=one_of(name for name, run in SETTINGS.runs.items() if not run.features),
+        run=one_of(plan.with_own_features),
     conda:
-        "../envs/tsp.yaml"
+        "../envs/features.yaml"
     params:
         code=code_version("tsp.io.features"),
     script:
@@ -59,19 +59,19 @@ rule merge_features:
 rule fetch_features:
     """Released features by address and checksum, or a local copy (tsp.md 9.3)."""
     input:
-        config="results/pretrain/{run}/config.yaml",
+        config=paths.Run.CONFIG,
     output:
-        "results/features/{run}/stride{stride}/{dataset}-{subset}.h5",
+        paths.Features.FILE,
     log:
         "logs/fetch_features/{run}-{stride}-{dataset}-{subset}.log",
     benchmark:
         "logs/fetch_features/{run}-{stride}-{dataset}-{subset}.tsv"
     wildcard_constraints:
-        run=one_of(name for name, run in SETTINGS.runs.items() if run.features),
+        run=one_of(plan.with_released_features),
     conda:
-        "../envs/tsp.yaml"
+        "../envs/features.yaml"
     params:
-        source=features_source,
+        source=plan.released_features,
         code=code_version("tsp.features.released"),
     script:
         "../workflow/scripts/fetch_features.py"
@@ -80,19 +80,19 @@ rule fetch_features:
 rule video_scores:
     """Video-level class scores: the action head's softmax averaged over the clips of a video."""
     input:
-        features="results/features/{run}/stride{stride}/{dataset}-{subset}.h5",
-        weights="results/pretrain/{run}/encoder.safetensors",
-        annotations="results/{dataset}/annotations.json",
+        features=paths.Features.FILE,
+        weights=paths.Run.ENCODER,
+        annotations=paths.Data.ANNOTATIONS,
     output:
-        "results/labels/{run}/stride{stride}/{dataset}-{subset}.json",
+        paths.Labels.FILE,
     log:
         "logs/video_scores/{run}-{stride}-{dataset}-{subset}.log",
     benchmark:
         "logs/video_scores/{run}-{stride}-{dataset}-{subset}.tsv"
     conda:
-        "../envs/tsp.yaml"
+        "../envs/features.yaml"
     params:
-        labels=run_labels,
+        labels=plan.run_labels,
         code=code_version("tsp.localise.labels"),
     script:
         "../workflow/scripts/video_scores.py"

@@ -1,4 +1,4 @@
-"""Downstream localisers on frozen features: train, infer, post-process; the same rules for any method.
+"""Downstream localisers on frozen features: train, infer, post-process; the same rules for every method.
 
 Needs: results/features, results/<dataset>/annotations.json, video-level class scores.
 Gives: results/experiments/<experiment>/<run>/seed<k>/{weights.safetensors, log.jsonl, raw.h5, predictions.json,
@@ -9,7 +9,7 @@ proposals.json, sweep.csv}; results/experiments/<experiment>/proposals/<run>/{tr
 rule resolve_experiment:
     """The complete configuration of an experiment, checked before any training."""
     output:
-        "results/experiments/{experiment}/config.yaml",
+        paths.Experiment.CONFIG,
     log:
         "logs/resolve_experiment/{experiment}.log",
     benchmark:
@@ -17,9 +17,9 @@ rule resolve_experiment:
     priority: 100
     localrule: True
     conda:
-        "../envs/tsp.yaml"
+        "../envs/localise.yaml"
     params:
-        entry=experiment_params,
+        entry=plan.experiment_entry,
     script:
         "../workflow/scripts/resolve_experiment.py"
 
@@ -27,30 +27,31 @@ rule resolve_experiment:
 rule train_localiser:
     """Train the method on one kind of features with one seed."""
     input:
-        config="results/experiments/{experiment}/config.yaml",
-        train=subset_features("train"),
-        valid=subset_features("valid"),
-        annotations=experiment_annotations,
+        config=paths.Experiment.CONFIG,
+        train=plan.train_features,
+        valid=plan.valid_features,
+        # Empty for a method that refines no proposals, here and below.
+        train_proposals=plan.train_proposals,
+        valid_proposals=plan.valid_proposals,
+        annotations=plan.annotations,
     output:
-        weights="results/experiments/{experiment}/{run}/seed{seed}/weights.safetensors",
-        log="results/experiments/{experiment}/{run}/seed{seed}/log.jsonl",
+        weights=paths.Training.WEIGHTS,
+        log=paths.Training.LOG,
     log:
         "logs/train_localiser/{experiment}-{run}-{seed}.log",
     benchmark:
         "logs/train_localiser/{experiment}-{run}-{seed}.tsv"
-    wildcard_constraints:
-        experiment=one_of(localisers),
     conda:
-        "../envs/tsp.yaml"
-    threads: threads(4)
+        "../envs/localise.yaml"
+    threads: plan.threads(4)
     resources:
-        gpu=GPUS,
-        mem_mb=memory(16000),
-        runtime=minutes(480),
+        gpu=plan.gpus,
+        mem_mb=plan.training_memory,
+        runtime=plan.minutes(480),
     params:
-        subsets=experiment_subsets,
-        work="results/experiments/{experiment}/{run}/seed{seed}/work",
-        code=method_code,
+        subsets=plan.official_subsets,
+        work=paths.Training.WORK,
+        code=plan.method_code,
     script:
         "../workflow/scripts/train_localiser.py"
 
@@ -58,74 +59,74 @@ rule train_localiser:
 rule infer_localiser:
     """Raw predictions of every video, kept so that post-processing can be retuned."""
     input:
-        config="results/experiments/{experiment}/config.yaml",
-        weights="results/experiments/{experiment}/{run}/seed{seed}/weights.safetensors",
-        features=subset_features("valid"),
-        annotations=experiment_annotations,
+        config=paths.Experiment.CONFIG,
+        weights=paths.Training.WEIGHTS,
+        features=plan.valid_features,
+        proposals=plan.valid_proposals,
+        annotations=plan.annotations,
     output:
-        "results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
+        paths.Training.RAW,
     log:
         "logs/infer_localiser/{experiment}-{run}-{seed}.log",
     benchmark:
         "logs/infer_localiser/{experiment}-{run}-{seed}.tsv"
-    wildcard_constraints:
-        experiment=one_of(localisers),
     conda:
-        "../envs/tsp.yaml"
-    threads: threads(4)
+        "../envs/localise.yaml"
+    threads: plan.threads(4)
     resources:
-        gpu=GPUS,
-        mem_mb=memory(16000),
-        runtime=minutes(120),
+        gpu=plan.gpus,
+        mem_mb=plan.memory(16000),
+        runtime=plan.minutes(120),
     params:
-        subset=measured_subset,
-        code=method_code,
+        subset=plan.measured_subset,
+        code=plan.method_code,
     script:
         "../workflow/scripts/infer_localiser.py"
 
 
 use rule infer_localiser as infer_training_subset with:
     input:
-        config="results/experiments/{experiment}/config.yaml",
-        weights="results/experiments/{experiment}/{run}/seed{seed}/weights.safetensors",
-        features=subset_features("train"),
-        annotations=experiment_annotations,
+        config=paths.Experiment.CONFIG,
+        weights=paths.Training.WEIGHTS,
+        features=plan.train_features,
+        proposals=plan.train_proposals,
+        annotations=plan.annotations,
     output:
-        "results/experiments/{experiment}/{run}/seed{seed}/raw_train.h5",
+        paths.Training.RAW_TRAIN,
     log:
         "logs/infer_training_subset/{experiment}-{run}-{seed}.log",
     benchmark:
         "logs/infer_training_subset/{experiment}-{run}-{seed}.tsv"
     params:
-        subset=training_subset,
-        code=method_code,
+        subset=plan.training_subset,
+        code=plan.method_code,
 
 
 rule list_candidates:
     """Proposals of one subset for a method that refines them: an experiment's candidates before any suppression."""
     input:
-        config=source_file("config.yaml"),
-        raw=source_file("{run}/seed{seed}/{raw}.h5"),
-        annotations=experiment_annotations,
-        metadata=source_metadata,
+        config=plan.source_config,
+        raw=plan.source_raw,
+        annotations=plan.annotations,
+        metadata=plan.source_metadata,
     output:
-        "results/experiments/{experiment}/proposals/{run}/{side}.txt",
+        paths.Experiment.PROPOSALS,
     log:
         "logs/list_candidates/{experiment}-{run}-{side}.log",
     benchmark:
         "logs/list_candidates/{experiment}-{run}-{side}.tsv"
     wildcard_constraints:
-        experiment=one_of(refiners_of_experiments),
+        experiment=one_of(plan.refiners_of_experiments),
     conda:
-        "../envs/tsp.yaml"
+        "../envs/localise.yaml"
     resources:
-        mem_mb=memory(8000),
-        runtime=minutes(120),
+        mem_mb=plan.memory(8000),
+        runtime=plan.minutes(120),
     params:
-        settings=source_settings,
-        keep=kept_proposals,
-        subset=side_subset,
-        code=source_code,
+        settings=plan.source_settings,
+        keep=plan.kept_proposals,
+        subset=plan.listed_subset,
+        code=plan.source_code,
     script:
         "../workflow/scripts/list_candidates.py"
 
@@ -133,110 +134,47 @@ rule list_candidates:
 rule list_predictions:
     """Proposals of one subset from a file in ActivityNet's format."""
     input:
-        predictions=source_predictions,
-        annotations=experiment_annotations,
-        metadata=source_metadata,
+        predictions=plan.source_predictions,
+        annotations=plan.annotations,
+        metadata=plan.source_metadata,
     output:
-        "results/experiments/{experiment}/proposals/{run}/{side}.txt",
+        paths.Experiment.PROPOSALS,
     log:
         "logs/list_predictions/{experiment}-{run}-{side}.log",
     benchmark:
         "logs/list_predictions/{experiment}-{run}-{side}.tsv"
     wildcard_constraints:
-        experiment=one_of(refiners_of_predictions),
+        experiment=one_of(plan.refiners_of_predictions),
     conda:
-        "../envs/tsp.yaml"
+        "../envs/localise.yaml"
     params:
-        keep=kept_proposals,
-        subset=side_subset,
-        code=code_version("tsp.localise.pgcn.proposal_lists"),
+        keep=plan.kept_proposals,
+        subset=plan.listed_subset,
+        code=code_version("tsp.localise.maps.candidates"),
     script:
         "../workflow/scripts/list_predictions.py"
-
-
-rule train_refiner:
-    """Train a method that refines proposals."""
-    input:
-        config="results/experiments/{experiment}/config.yaml",
-        train=subset_features("train"),
-        valid=subset_features("valid"),
-        train_proposals=proposal_list("train"),
-        valid_proposals=proposal_list("valid"),
-        annotations=experiment_annotations,
-    output:
-        weights="results/experiments/{experiment}/{run}/seed{seed}/weights.safetensors",
-        log="results/experiments/{experiment}/{run}/seed{seed}/log.jsonl",
-    log:
-        "logs/train_refiner/{experiment}-{run}-{seed}.log",
-    benchmark:
-        "logs/train_refiner/{experiment}-{run}-{seed}.tsv"
-    wildcard_constraints:
-        experiment=one_of(refiners),
-    conda:
-        "../envs/tsp.yaml"
-    threads: threads(4)
-    resources:
-        gpu=GPUS,
-        mem_mb=memory(32000),
-        runtime=minutes(480),
-    params:
-        subsets=experiment_subsets,
-        work="results/experiments/{experiment}/{run}/seed{seed}/work",
-        code=method_code,
-    script:
-        "../workflow/scripts/train_localiser.py"
-
-
-rule infer_refiner:
-    """Raw predictions of every listed video."""
-    input:
-        config="results/experiments/{experiment}/config.yaml",
-        weights="results/experiments/{experiment}/{run}/seed{seed}/weights.safetensors",
-        features=subset_features("valid"),
-        proposals=proposal_list("valid"),
-        annotations=experiment_annotations,
-    output:
-        "results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
-    log:
-        "logs/infer_refiner/{experiment}-{run}-{seed}.log",
-    benchmark:
-        "logs/infer_refiner/{experiment}-{run}-{seed}.tsv"
-    wildcard_constraints:
-        experiment=one_of(refiners),
-    conda:
-        "../envs/tsp.yaml"
-    threads: threads(4)
-    resources:
-        gpu=GPUS,
-        mem_mb=memory(16000),
-        runtime=minutes(120),
-    params:
-        subset=measured_subset,
-        code=method_code,
-    script:
-        "../workflow/scripts/infer_localiser.py"
 
 
 rule post_process:
     """Candidates and Soft-NMS: proposals; with video-level classes: detections; both in ActivityNet's format."""
     input:
-        config="results/experiments/{experiment}/config.yaml",
-        raw="results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
-        annotations=experiment_annotations,
-        labels=experiment_labels,
+        config=paths.Experiment.CONFIG,
+        raw=paths.Training.RAW,
+        annotations=plan.annotations,
+        labels=plan.labels,
     output:
-        predictions="results/experiments/{experiment}/{run}/seed{seed}/predictions.json",
-        proposals="results/experiments/{experiment}/{run}/seed{seed}/proposals.json",
+        predictions=paths.Training.PREDICTIONS,
+        proposals=paths.Training.PROPOSALS,
     log:
         "logs/post_process/{experiment}-{run}-{seed}.log",
     benchmark:
         "logs/post_process/{experiment}-{run}-{seed}.tsv"
     conda:
-        "../envs/tsp.yaml"
-    threads: threads(4)
+        "../envs/localise.yaml"
+    threads: plan.threads(4)
     params:
-        subsets=experiment_subsets,
-        code=method_code,
+        subsets=plan.official_subsets,
+        code=plan.method_code,
     script:
         "../workflow/scripts/post_process.py"
 
@@ -244,24 +182,24 @@ rule post_process:
 rule sweep:
     """The experiment's `sweep`: options of post-processing tried on the raw predictions of one training."""
     input:
-        config="results/experiments/{experiment}/config.yaml",
-        raw="results/experiments/{experiment}/{run}/seed{seed}/raw.h5",
-        annotations=experiment_annotations,
-        labels=experiment_labels,
+        config=paths.Experiment.CONFIG,
+        raw=paths.Training.RAW,
+        annotations=plan.annotations,
+        labels=plan.labels,
     output:
-        csv="results/experiments/{experiment}/{run}/seed{seed}/sweep.csv",
-        md="results/experiments/{experiment}/{run}/seed{seed}/sweep.md",
+        csv=paths.Training.SWEEP_CSV,
+        md=paths.Training.SWEEP_MD,
     log:
         "logs/sweep/{experiment}-{run}-{seed}.log",
     benchmark:
         "logs/sweep/{experiment}-{run}-{seed}.tsv"
     conda:
-        "../envs/tsp.yaml"
-    threads: threads(4)
+        "../envs/localise.yaml"
+    threads: plan.threads(4)
     params:
-        grid=experiment_sweep,
-        subsets=experiment_subsets,
-        tious=experiment_tious,
-        code=method_code,
+        grid=plan.sweep,
+        subsets=plan.official_subsets,
+        tious=plan.tious,
+        code=plan.method_code,
     script:
         "../workflow/scripts/sweep.py"

@@ -2,14 +2,14 @@
 
 Needs: results/<dataset>/{segments,videos}, features of the start weights for the GVF.
 Gives: results/pretrain/<run>/{config.yaml, encoder.safetensors, encoder.json, log.jsonl} and
-results/gvf/<dataset>/<start run>-<pool>.h5. State to resume from lies in the undeclared `work/`.
+results/gvf/<dataset>/<start run>-<pool>.h5. The state to resume from is in the undeclared `work/`.
 """
 
 
 rule resolve_run:
     """The complete configuration of a run, checked before any training."""
     output:
-        "results/pretrain/{run}/config.yaml",
+        paths.Run.CONFIG,
     log:
         "logs/resolve_run/{run}.log",
     benchmark:
@@ -17,9 +17,9 @@ rule resolve_run:
     priority: 100
     localrule: True
     conda:
-        "../envs/tsp.yaml"
+        "../envs/pretrain.yaml"
     params:
-        entry=run_params,
+        entry=plan.run_entry,
     script:
         "../workflow/scripts/resolve_run.py"
 
@@ -27,15 +27,15 @@ rule resolve_run:
 rule gvf:
     """Global video features: one pooled vector per video of the start weights' features (tsp.md 8)."""
     input:
-        features=gvf_features,
+        features=plan.gvf_features,
     output:
-        "results/gvf/{dataset}/{run}-{pool}.h5",
+        paths.Gvf.FILE,
     log:
         "logs/gvf/{dataset}-{run}-{pool}.log",
     benchmark:
         "logs/gvf/{dataset}-{run}-{pool}.tsv"
     conda:
-        "../envs/tsp.yaml"
+        "../envs/pretrain.yaml"
     params:
         code=code_version("tsp.pretrain.gvf"),
     script:
@@ -45,17 +45,17 @@ rule gvf:
 rule fetch_weights:
     """Released weights by address and checksum, or a local copy (tsp.md 5.4, 9.3)."""
     output:
-        "results/released/{run}.pth",
+        paths.Released.ENCODER,
     log:
         "logs/fetch_weights/{run}.log",
     benchmark:
         "logs/fetch_weights/{run}.tsv"
     wildcard_constraints:
-        run=one_of(name for name, run in SETTINGS.runs.items() if run.weights),
+        run=one_of(plan.released),
     conda:
-        "../envs/tsp.yaml"
+        "../envs/pretrain.yaml"
     params:
-        source=weights_source,
+        source=plan.released_weights,
     script:
         "../workflow/scripts/fetch_weights.py"
 
@@ -63,32 +63,32 @@ rule fetch_weights:
 rule pretrain:
     """Train an encoder with the TSP or TAC heads (tsp.md 3-7), or convert released weights."""
     input:
-        config="results/pretrain/{run}/config.yaml",
-        train=subset_file("train", "results/{dataset}/segments/{subset}.csv"),
-        valid=subset_file("valid", "results/{dataset}/segments/{subset}.csv"),
-        gvf=run_gvf,
-        start=run_start,
-        weights=run_weights,
+        config=paths.Run.CONFIG,
+        train=plan.train_segments,
+        valid=plan.valid_segments,
+        gvf=plan.run_gvf,
+        start=plan.run_start,
+        weights=plan.run_weights,
     output:
-        weights="results/pretrain/{run}/encoder.safetensors",
-        facts="results/pretrain/{run}/encoder.json",
-        log="results/pretrain/{run}/log.jsonl",
+        weights=paths.Run.ENCODER,
+        facts=paths.Run.FACTS,
+        log=paths.Run.LOG,
     log:
         "logs/pretrain/{run}.log",
     benchmark:
         "logs/pretrain/{run}.tsv"
     conda:
-        "../envs/tsp.yaml"
-    threads: threads(8)
+        "../envs/pretrain.yaml"
+    threads: plan.threads(8)
     resources:
-        gpu=GPUS,
-        mem_mb=memory(32000),
-        runtime=minutes(2880),
+        gpu=plan.gpus,
+        mem_mb=plan.memory(32000),
+        runtime=plan.minutes(2880),
     params:
-        labels=run_labels,
-        train_videos=subset_file("train", "results/{dataset}/videos/{subset}"),
-        valid_videos=subset_file("valid", "results/{dataset}/videos/{subset}"),
-        work="results/pretrain/{run}/work",
-        code=pretrain_code,
+        labels=plan.run_labels,
+        train_videos=plan.train_videos,
+        valid_videos=plan.valid_videos,
+        work=paths.Run.WORK,
+        code=plan.pretrain_code,
     script:
         "../workflow/scripts/pretrain.py"

@@ -9,12 +9,12 @@ results/report/index.html.
 rule table:
     """Ours, published, difference, seeds and spread; a dash where nothing was run."""
     input:
-        scores=table_scores,
+        scores=plan.report.scores,
     output:
-        csv="results/tables/{table}.csv",
-        md="results/tables/{table}.md",
+        csv=paths.Table.CSV,
+        md=paths.Table.MD,
         html=report(
-            "results/tables/{table}.html",
+            paths.Table.HTML,
             category="Tables",
             labels={"table": "{table}"},
             caption="../workflow/report/table.rst",
@@ -27,8 +27,8 @@ rule table:
     conda:
         "../envs/report.yaml"
     params:
-        entry=table_entry,
-        cells=cells_of,
+        entry=plan.report.entry,
+        cells=plan.report.cells,
         code=code_version("tsp.report.tables"),
     script:
         "../workflow/scripts/table.py"
@@ -37,12 +37,12 @@ rule table:
 rule figures:
     """The figures of a table's predictions, each as PNG, PDF and the CSV of its data."""
     input:
-        scores=table_scores,
-        predictions=figure_sources("predictions"),
-        annotations=figure_annotations,
+        scores=plan.report.scores,
+        predictions=plan.report.predictions,
+        annotations=plan.report.annotations,
     output:
         report(
-            expand("results/report/figures/{{table}}/{figure}.png", figure=FIGURES),
+            expand(paths.Report.FIGURE, figure=FIGURES, allow_missing=True),
             category="Figures",
             labels={"table": "{table}"},
             caption="../workflow/report/figures.rst",
@@ -54,10 +54,10 @@ rule figures:
     conda:
         "../envs/report.yaml"
     params:
-        entry=table_entry,
-        cells=cells_of,
-        subset=figure_subset,
-        folder="results/report/figures/{table}",
+        entry=plan.report.entry,
+        cells=plan.report.cells,
+        subset=plan.report.official_subset,
+        folder=paths.Report.FIGURES,
         code=code_version("tsp.report.build"),
     script:
         "../workflow/scripts/figures.py"
@@ -66,12 +66,12 @@ rule figures:
 rule feature_figures:
     """How a table's features were trained, and those of one video: PNG, PDF and the CSV of its data."""
     input:
-        features=figure_sources("features"),
-        logs=training_logs,
-        annotations=figure_annotations,
+        features=plan.report.features,
+        logs=plan.report.training_logs,
+        annotations=plan.report.annotations,
     output:
         report(
-            expand("results/report/figures/{{table}}/{figure}.png", figure=FEATURE_FIGURES),
+            expand(paths.Report.FIGURE, figure=FEATURE_FIGURES, allow_missing=True),
             category="Figures",
             labels={"table": "{table}"},
             caption="../workflow/report/figures.rst",
@@ -83,10 +83,10 @@ rule feature_figures:
     conda:
         "../envs/report.yaml"
     params:
-        entry=table_entry,
-        subset=figure_subset,
-        trained=trained_runs,
-        folder="results/report/figures/{table}",
+        entry=plan.report.entry,
+        subset=plan.report.official_subset,
+        trained=plan.report.trained_runs,
+        folder=paths.Report.FIGURES,
         code=code_version("tsp.report.build"),
     script:
         "../workflow/scripts/feature_figures.py"
@@ -95,49 +95,49 @@ rule feature_figures:
 rule overlay_video:
     """The first annotated video of a table's measured subset with actions and predictions running below it."""
     input:
-        predictions=figure_sources("predictions"),
-        annotations=figure_annotations,
-        manifest=figure_manifest,
+        predictions=plan.report.predictions,
+        annotations=plan.report.annotations,
+        manifest=plan.report.manifest,
     output:
-        "results/report/figures/{table}/overlay.mp4",
+        paths.Report.OVERLAY,
     log:
         "logs/overlay_video/{table}.log",
     benchmark:
         "logs/overlay_video/{table}.tsv"
     conda:
-        "../envs/tsp.yaml"
+        "../envs/report.yaml"
     params:
-        labels=row_labels,
-        subset=figure_subset,
-        videos=figure_videos,
-        name=overlay_name,
+        labels=plan.report.row_labels,
+        subset=plan.report.official_subset,
+        videos=plan.report.videos,
+        name=plan.report.overlay,
         code=code_version("tsp.report.overlay_video"),
     script:
         "../workflow/scripts/overlay_video.py"
 
 
 rule caption_examples:
-    """What the first videos of a table of captions are said to show, beside their references."""
+    """Captions of the first videos of a table of captions, beside their references."""
     input:
-        table="results/tables/{table}.html",
-        captions=example_captions,
-        references=example_references,
-        manifest=example_manifest,
+        table=paths.Table.HTML,
+        captions=plan.report.example_captions,
+        references=plan.report.example_references,
+        manifest=plan.report.example_manifest,
     output:
-        page="results/report/captions/{table}.html",
-        figure="results/report/figures/{table}/events.png",
+        page=paths.Report.CAPTIONS,
+        figure=paths.Report.EVENTS,
     log:
         "logs/caption_examples/{table}.log",
     benchmark:
         "logs/caption_examples/{table}.tsv"
     wildcard_constraints:
-        table=one_of(captioned_tables),
+        table=one_of(plan.report.captioned_tables),
     conda:
         "../envs/report.yaml"
     params:
-        labels=row_labels,
-        videos=example_videos,
-        note=example_note,
+        labels=plan.report.row_labels,
+        videos=plan.report.example_videos,
+        note=plan.report.example_note,
         code=code_version("tsp.report.captions"),
     script:
         "../workflow/scripts/caption_examples.py"
@@ -146,28 +146,28 @@ rule caption_examples:
 rule page:
     """Everything on one self-contained page."""
     input:
-        tables=[f"results/tables/{table}.html" for table in detection_tables],
-        figures=expand("results/report/figures/{table}/{figure}.png", table=drawn_tables, figure=FIGURES),
-        features=expand("results/report/figures/{table}/{figure}.png", table=featured_tables, figure=FEATURE_FIGURES),
-        overlays=built_overlays,
-        captions=shown_captions,
-        manifests=built_manifests,
-        annotations=built_annotations,
-        encoders=built_encoders,
+        tables=plan.report.tables,
+        figures=expand(paths.Report.FIGURE, table=plan.report.drawn_tables, figure=FIGURES),
+        features=expand(paths.Report.FIGURE, table=plan.report.featured_tables, figure=FEATURE_FIGURES),
+        overlays=plan.report.overlays,
+        captions=plan.report.shown_captions,
+        manifests=plan.report.manifests,
+        annotations=plan.report.all_annotations,
+        encoders=plan.report.encoders,
     output:
-        "results/report/index.html",
+        paths.Report.PAGE,
     log:
         "logs/page/page.log",
     conda:
         "../envs/report.yaml"
     params:
-        tables=detection_tables,
-        drawn=drawn_tables,
-        featured=featured_tables,
-        titles={table: SETTINGS.tables[table].title for table in drawn_tables},
-        manifests=built_manifest_names,
-        miniature=SETTINGS.preset == "demo",
-        repository=str(REPOSITORY),
+        tables=plan.report.detection_tables,
+        drawn=plan.report.drawn_tables,
+        featured=plan.report.featured_tables,
+        titles=plan.report.titles,
+        manifests=plan.report.manifest_names,
+        miniature=plan.report.miniature,
+        repository=plan.report.repository,
         configuration=config,
         code=code_version("tsp.report.build"),
     script:

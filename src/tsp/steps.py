@@ -19,10 +19,10 @@ log = logging.getLogger("tsp.steps")
 def run_step(main: Callable[[Any], None], job: Any) -> None:
     """Run one step script's `main(job)`.
 
-    Everything is logged to `job.log[0]` and shown on standard error. A `TspError` ends the step with one line;
-    any other exception is a bug and leaves its traceback in the log. A step that was orphaned by a killed
-    Snakemake still holds the lock on its log file: its successor waits, so two never write the same work folder.
-    Inputs that are not what their steps wrote are refused (`tsp.io.sums`).
+    Messages go to `job.log[0]` and to standard error. A `TspError` ends the step with one line; any other exception is
+    a bug and leaves its traceback in the log. A step whose Snakemake was killed still holds the lock on its log file:
+    its successor waits, so that two never write the same work folder. An input whose checksum differs from the recorded
+    one is an error (`tsp.io.sums`).
     """
     path = Path(job.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def run_step(main: Callable[[Any], None], job: Any) -> None:
 
 
 def quiet_libraries() -> None:
-    """Keep the log to our own lines."""
+    """Keep messages of libraries out of the log."""
     for noisy in ("matplotlib", "PIL", "libav", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
@@ -71,7 +71,7 @@ def _alone(file: Any) -> Iterator[None]:
 
 
 def _not_in_the_future(paths: Iterable[str]) -> None:
-    """Where a clock was wrong: Snakemake deletes an output that is older than its input, however long it took."""
+    """Correct dates that a wrong clock set: Snakemake deletes an output that is older than its input."""
     for path in map(Path, paths):
         now = time.time()
         if not path.is_absolute() and path.is_file() and path.stat().st_mtime > now:
@@ -85,5 +85,5 @@ def optional_path(value: Any) -> Path | None:
 
 
 def workers_of(job: Any) -> int:
-    """Loader processes of a step: its threads but one; with a single thread the step loads by itself."""
+    """Loader workers of a step: all its threads but one; with one thread the step loads in its own process."""
     return max(0, int(job.threads) - 1)

@@ -29,7 +29,7 @@ PROMISED = (
     "results/tables/*.csv",
 )
 # A user error: one line that says what to do.
-ADVICE = re.compile(r"error: .*\b(delete|free|mend|fetch|raise|run again|put the old)", re.IGNORECASE)
+ADVICE = re.compile(r"error: .*\b(delete|free|fix|mend|fetch|raise|run again|put the old)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)

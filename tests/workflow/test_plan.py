@@ -30,7 +30,7 @@ def test_demo_goes_from_videos_to_the_report(snakemake, tmp_path):
     stages += ["merge_features", "train_localiser", "infer_localiser", "post_process", "evaluate", "table"]
     assert set(stages) <= set(jobs)
     # Two methods on two kinds of features with three seeds each, and one that refines the proposals of a seed.
-    assert (jobs["train_localiser"], jobs["train_refiner"], jobs["evaluate"]) == (12, 6, 18)
+    assert jobs["train_localiser"] == jobs["infer_localiser"] == jobs["evaluate"] == 12 + 6
     assert (jobs["infer_training_subset"], jobs["list_candidates"]) == (2, 4)
     assert (jobs["table"], jobs["figures"], jobs["feature_figures"], jobs["page"]) == (3, 3, 1, 1)
 
@@ -64,8 +64,7 @@ def test_paper_needs_the_annotations_and_nothing_else(snakemake, thumos14, tmp_p
     assert jobs["download"] == jobs["standardise"] == jobs["probe"] == 160
     assert jobs["pretrain"] == 5
     # G-TAD and BMN on both data sets on three kinds of features with three seeds; P-GCN pooled in two ways; BMT.
-    assert jobs["train_localiser"] == 36
-    assert jobs["train_refiner"] == 18
+    assert jobs["train_localiser"] == jobs["infer_localiser"] == 36 + 18
     assert jobs["train_captioner"] == jobs["evaluate_captions"] == 9
     # Six tables of detections, two of which show what others have drawn, and one of captions.
     assert jobs["table"] == 7
@@ -145,9 +144,9 @@ def test_proposals_of_one_experiment_are_refined_for_every_row(snakemake, thumos
     arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
     jobs = planned(snakemake(tmp_path, *arguments))
     # One BMN proposes on both subsets; two ways of pooling, three kinds of features, three seeds refine.
-    assert jobs["train_localiser"] == jobs["infer_localiser"] == jobs["infer_training_subset"] == 1
+    assert jobs["train_localiser"] == jobs["infer_localiser"] == 1 + 18
+    assert jobs["infer_training_subset"] == 1
     assert jobs["list_candidates"] == 4
-    assert jobs["train_refiner"] == jobs["infer_refiner"] == 18
     assert "video_scores" not in jobs
 
 
@@ -161,8 +160,8 @@ def test_given_proposals_need_no_other_experiment(snakemake, thumos14, tmp_path,
     overlay.write_text(f"build: {{tables: [refined_thumos14_released]}}\n{entry}\n")
     arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]
     jobs = planned(snakemake(tmp_path, *arguments))
-    assert jobs["train_refiner"] == 3
-    assert "train_localiser" not in jobs
+    assert jobs["train_localiser"] == jobs["infer_localiser"] == 3
+    assert not {"infer_training_subset", "list_candidates"} & set(jobs)
     assert jobs.get("list_predictions", 0) == (2 if kind == "json" else 0)
 
 

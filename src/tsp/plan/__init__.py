@@ -1,1 +1,1 @@
-"""What depends on what: paths of artefacts, inputs and parameters of rules, identity and status of results."""
+"""What depends on what: paths of artefacts, inputs and parameters of rules, code versions and status of results."""

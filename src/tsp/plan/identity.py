@@ -10,9 +10,9 @@ SOURCE = Path(__file__).parents[2]
 
 @functools.cache
 def code_version(*modules: str) -> str:
-    """Hash of the code of `modules` and of every `tsp` module that they import, comments and docstrings aside.
+    """Hash of the code of `modules` and of every `tsp` module that they import, without comments and docstrings.
 
-    Used in the `params` of rules, so that a library edit reruns exactly the steps whose code it changes.
+    Rules have it in their `params`, so that a library edit reruns exactly the steps whose code it changes.
     """
     digest = hashlib.sha256()
     for name in sorted(_closure(modules)):
@@ -39,12 +39,12 @@ def _path(name: str) -> Path | None:
 
 @functools.cache
 def _module(name: str) -> tuple[tuple[str, ...], str]:
-    """The `tsp` modules that a module may import, and its code without strings that stand alone."""
+    """The `tsp` modules that a module may import, and the hash of its syntax tree without docstrings."""
     path = _path(name)
     assert path is not None
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = []
-    # Statements alone, since expressions hold no imports: planning the paper reads every module.
+    # Only statements, since expressions hold no imports: planning the paper reads every module.
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -58,7 +58,9 @@ def _module(name: str) -> tuple[tuple[str, ...], str]:
         body = getattr(node, "body", None)
         if body is not None:
             node.body = [s for s in body if not _is_string(s)] or body[:1]  # type: ignore[attr-defined]
-    return tuple(module for module in found if module.split(".")[0] == "tsp"), ast.dump(tree)
+    # A hash, not the text: the trees of the whole library take megabytes while the paper is planned.
+    code = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return tuple(module for module in found if module.split(".")[0] == "tsp"), code
 
 
 def _is_string(statement: ast.stmt) -> bool:

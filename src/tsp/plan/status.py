@@ -1,4 +1,4 @@
-"""What is done, running, stale and missing, and what the rest would cost: Snakemake's own dry run, read and summed."""
+"""What is done, running, stale and missing, and the cost of what remains, from a dry run of Snakemake."""
 
 import fcntl
 import re
@@ -25,11 +25,11 @@ class Stage:
 
     Args:
         rule: its name.
-        done: jobs that ran and whose measurement lies in logs/.
-        missing: jobs to run because an output or something before them is missing.
+        done: finished jobs with a measurement in logs/.
+        missing: jobs to run because an output or an input is missing.
         stale: jobs to run because parameters or code changed.
-        running: steps at work right now.
-        seconds: median wall time of a finished job; None: never measured.
+        running: steps that run now.
+        seconds: median wall time of a finished job; None: not measured.
     """
 
     rule: str
@@ -41,7 +41,7 @@ class Stage:
 
     @property
     def cost_s(self) -> float | None:
-        """Seconds that its missing and stale jobs would take one after another; None where nothing was measured."""
+        """Seconds of its missing and stale jobs in sequence; None: not measured."""
         return None if self.seconds is None else self.seconds * (self.missing + self.stale)
 
 
@@ -49,7 +49,7 @@ def planned(snakefile: Path, arguments: Sequence[str]) -> list[tuple[str, str]]:
     """Rule and reason of each job that `snakemake --dry-run` would run.
 
     Raises:
-        TspError: Snakemake refuses; its own message.
+        TspError: the dry run failed; with Snakemake's message.
     """
     command = [sys.executable, "-m", "snakemake", "-s", str(snakefile), "--cores", "1", "--dry-run", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -60,7 +60,7 @@ def planned(snakefile: Path, arguments: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def jobs_of(text: str) -> Iterable[tuple[str, str]]:
-    """Rule and reason of each job in the text of a dry run."""
+    """Rule and reason of each job in the output of a dry run."""
     rule = ""
     for line in text.splitlines():
         if found := RULE.match(line):
@@ -71,7 +71,7 @@ def jobs_of(text: str) -> Iterable[tuple[str, str]]:
 
 
 def stages(jobs: Iterable[tuple[str, str]], logs: Path) -> list[Stage]:
-    """Sum the jobs by rule, in the order in which they would run, then rules with nothing left to do."""
+    """Count the jobs by rule, in the order in which they would run, then the finished rules."""
     counts: dict[str, list[int]] = {}
     for rule, reason in jobs:
         if not TARGETS.match(rule):
@@ -113,14 +113,14 @@ def is_running(log: Path) -> bool:
 
 
 def outdated_encoders(results: Path) -> list[str]:
-    """Runs trained by code that has changed since; with `track_code: cheap` nothing else tells."""
+    """Runs whose training code has changed since; `track_code: cheap` only reports them here."""
     current = code_version("tsp.pretrain.train")
     made = {path.parent.name: read_json(path).get("code") for path in sorted(results.glob("pretrain/*/encoder.json"))}
     return [run for run, code in made.items() if code is not None and code != current]
 
 
 def table(found: Sequence[Stage]) -> str:
-    """The stages as text, with the total cost of what is left."""
+    """The stages as text, with the total cost of the remaining jobs."""
     rows = [("stage", "done", "running", "missing", "stale", "each", "left")]
     rows += [
         (s.rule, str(s.done), str(s.running), str(s.missing), str(s.stale), _time(s.seconds), _time(s.cost_s))

@@ -1,4 +1,4 @@
-"""`tsp status`: a dry run read and summed, locks told, costs from measurements."""
+"""`tsp status`: jobs from a dry run, running steps from locks, costs from measurements."""
 
 import fcntl
 
