@@ -1,7 +1,7 @@
-"""Greedy captions of 30 words: keys and values kept, against the whole model anew for each word as released.
+"""Greedy captions of 30 words: cached keys and values against running the whole model for each word, as released.
 
-Network of the TSP variant, 10,173 words, random weights that never end a sentence. The decoder alone anew for each
-word, on segments encoded once, stands between the two. Sentences must be identical.
+Network of the TSP variant, 10,173 words, random weights that never end a sentence. A third variant encodes segments
+once and runs only the decoder for each word. Sentences must be identical.
 """
 
 import sys

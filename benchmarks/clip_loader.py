@@ -1,11 +1,12 @@
-"""Random clips for training: our loader against one `read_video` per clip, as published. As the paper stores videos,
-key frames are up to 250 frames apart: both ways decode some 130 frames for the 16 of a clip, three quarters of our
-time, which bounds the ratio; closer key frames or smaller pictures (options of `standardise`) lift the bound.
+"""Random clips for training: our loader against one `read_video` per clip, as published. In videos
+stored as in the paper, key frames are up to 250 frames apart, so both decode about 130 frames for the 16 of a clip.
+This is three quarters of our time and bounds the ratio; closer key frames or smaller frames (options of `standardise`)
+raise the bound.
 
-`read_video`: open the file, seek to the key frame, decode picture and sound up to the clip's end, convert every frame
-of the span, thin out. Videos: those named on the command line, standardised here as the paper does and again with the
-`shrink` option; without names the two real ActivityNet videos where TSP_SHARED (or ../shared) has them, else a made
-one. CPU seconds, one thread, best of 3; validation clips of both must agree (mean difference below 1e-3).
+`read_video`: open the file, seek to the key frame, decode video and sound up to the clip's end, convert every frame
+of the span, subsample. Videos: those named on the command line, standardised here as the paper does and again with the
+`shrink` option; without names the two real ActivityNet videos if TSP_SHARED (or ../shared) has them, else a
+generated one. CPU seconds, one thread, best of 3; validation clips of both must agree (mean difference below 1e-3).
 """
 
 import os

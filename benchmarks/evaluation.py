@@ -1,8 +1,8 @@
-"""Detection mAP and AR@AN of an ActivityNet-sized file: the library against the protocols written down row by row.
+"""Detection mAP and AR@AN of an ActivityNet-sized file: the library against row-by-row implementations.
 
 492,600 predictions, 4,926 videos, 7,654 instances, 200 classes, ten thresholds, one process. Two references for
 detections, timed on a slice of the videos and extrapolated: tables, a row fetched per prediction, as the official
-toolkit works; and the same protocol in plain Python. For proposals: recall counted anew for each of the 100 numbers of
+toolkit works; and the same protocol in plain Python. For proposals: recall recomputed for each of the 100 numbers of
 proposals. References and library must agree to 1e-12.
 """
 

@@ -1,8 +1,8 @@
-"""Cutting a video into clips for feature extraction: decode once, in order, against clip by clip as published.
+"""Cutting a video into clips for feature extraction: decoding once, in order, against clip by clip as published.
 
 Clip by clip: open the file, seek to the key frame before the clip, decode to its last frame, keep 16 of the 31 frames
-in its span, transform. One video made on the fly, 60 s, 320 x 240, 30 fps, key frames 250 frames apart (ffmpeg's
-default, and what real ActivityNet videos of one shot come out with); no encoder runs. The slow way's transform is
+in its span, transform. One generated video, 60 s, 320 x 240, 30 fps, key frames 250 frames apart (ffmpeg's
+default, and what real ActivityNet videos of one shot come out with); no encoder runs. The reference's transform is
 written out below in the published order; clips must agree to 1e-5. Times are CPU seconds of one thread, so that other
 work on the machine counts less, the best of three. With a file name: the same of that standardised video.
 """

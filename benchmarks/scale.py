@@ -1,7 +1,7 @@
 """Every table of the paper, 20,407 videos: planning, the scheduler's overhead, and the size of a shard.
 
-Everything real but the steps: the workflow is copied, its scripts are replaced by one that makes empty outputs, and
-it runs to the end with each size. What remains is Snakemake, one Python start per job, and the disk.
+Everything is real except the steps: the workflow is copied, its scripts are replaced by one that creates empty outputs,
+and it runs to the end with each size. What remains is Snakemake, one Python start per job, and the disk.
 """
 
 import json

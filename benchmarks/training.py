@@ -1,6 +1,6 @@
 """One TSP training step: as published, and with the trainer's options.
 
-As published: every parameter gets gradients, the stem's rate is merely 0; fp32, channels first. Ours: the stem takes
+As published: every parameter gets gradients, and the stem's rate is 0; fp32, channels first. Ours: the stem takes
 no gradients, which changes no number (its batch-norm statistics still move). Then channels-last and, on a GPU, bf16
 and torch.compile. Share of peak: operations of the published step, counted by torch, per second over those of a large
 matrix product (fp32, or bf16 for the bf16 rows) in the same run. On a CPU small clips.
