@@ -67,7 +67,7 @@ def main() -> None:
             parameter.mul_(2.0)  # words differ from place to place
         model.generator.bias[END] = -1e4
     print(
-        f"{'segments':>8} {'whole model':>12} {'decoder anew':>13} {'keys kept':>10} {'ratio':>7} {'decoder':>8}   (s)"
+        f"{'segments':>8} {'whole model':>12} {'decoder only':>13} {'keys kept':>10} {'ratio':>7} {'decoder':>8}   (s)"
     )
     for batch, heard, seen in CASES:
         streams = [torch.rand(batch, heard, 128), torch.randn(batch, seen, 512)]

@@ -111,7 +111,7 @@ def table_class(instances: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     return (best * hits).sum(axis=1) / max(len(instances), 1)
 
 
-def recall_anew(truth: GroundTruth, found: Predictions) -> np.ndarray:
+def recall_recomputed(truth: GroundTruth, found: Predictions) -> np.ndarray:
     """Average recall for 1 to 100 proposals of each video, everything counted again for every number."""
     overlaps = []
     for video in range(VIDEOS):
@@ -163,11 +163,11 @@ def of_proposals(truth: GroundTruth, found: Predictions) -> float:
     result = proposals.evaluate(truth, found)
     ours = time.perf_counter() - start
     start = time.perf_counter()
-    expected = recall_anew(truth, found)
+    expected = recall_recomputed(truth, found)
     slow = time.perf_counter() - start
     worst = float(np.abs(result.average_recall - expected).max())
     print(f"proposals, library:      {ours:8.2f} s, AUC {result.auc:.2f}")
-    print(f"proposals, counted anew: {slow:8.2f} s, ratio {slow / ours:.0f}, largest difference {worst:.1e}")
+    print(f"proposals, recomputed:   {slow:8.2f} s, ratio {slow / ours:.0f}, largest difference {worst:.1e}")
     if worst > 1e-12:
         sys.exit("error: the two disagree")
     return ours

@@ -47,7 +47,7 @@ def make_video(path: Path) -> None:
 
 
 def clip_by_clip(path: Path, row: np.ndarray) -> torch.Tensor:
-    """One clip as the published pipeline reads it: all frames of its span are converted, then thinned out."""
+    """One clip as the published pipeline reads it: all frames of its span are converted, then subsampled."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
