@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11 or newer and pip, nothing else; both make .venv when it is missing.
+# `make demo` and `make test` require only Python 3.11 or newer and pip; both create .venv if it is missing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,21 +9,21 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: help venv demo test faults slurm-test container-test lint format lock bench clean
 
 help:
-	@echo "make demo    raw videos to a table and a report, on the embedded miniature data set"
-	@echo "make test    all tests"
-	@echo "make faults  the pipeline under kill -9, full disks, damaged files, bad servers (make faults SHORT=1: minutes)"
-	@echo "make slurm-test  the workflow on a real SLURM on this machine (root, Debian; make slurm-test SHORT=1: minutes)"
-	@echo "make container-test  containers/Dockerfile built and run (root, Debian)"
-	@echo "make lint    format, lint, types, workflow lint"
-	@echo "make bench   every benchmark, ours against the straightforward way, into docs/performance.md"
-	@echo "make lock    renew requirements.lock from pyproject.toml"
+	@echo "make demo    run the embedded miniature data set, from raw videos to tables and a report"
+	@echo "make test    run all tests"
+	@echo "make faults  inject faults: kill -9, full disks, damaged files, bad servers (make faults SHORT=1: minutes)"
+	@echo "make slurm-test  run the workflow on a real SLURM on this machine (root, Debian; make slurm-test SHORT=1: minutes)"
+	@echo "make container-test  build and run containers/Dockerfile (root, Debian)"
+	@echo "make lint    check formatting, lint, types and workflow"
+	@echo "make bench   run all benchmarks and write docs/performance.md"
+	@echo "make lock    update requirements.lock from pyproject.toml"
 	@echo "make clean   remove results and logs"
 
 venv: $(READY)
 
-# uv reads the same lock as `pip install -r requirements.lock`, several times faster. Compiled once here, because a
-# workflow starts Python many times and torch alone is 2,000 modules. The clone itself is installed last, editable and
-# without dependencies (they are the lock's), so that .venv/bin/tsp runs anywhere.
+# uv installs the same lock as `pip install -r requirements.lock`, several times faster. Bytecode is compiled once here,
+# because a workflow starts Python many times and torch alone has 2,000 modules. The clone itself is installed last,
+# editable and without dependencies (the lock has them), so that .venv/bin/tsp runs anywhere.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $$($(PYTHON) --version) is too old; make PYTHON=python3.11 ..."; exit 1; }
@@ -37,7 +37,7 @@ demo: $(READY)
 	snakemake --cores all
 	@$(BIN)/python -m tsp show
 
-# One worker per file, because the tests of a file share its run; files in the order of tests/conftest.py.
+# One worker per file, because the tests of a file share its workflow run; tests/conftest.py orders the files.
 test: $(READY)
 	pytest -n auto --dist loadfile --no-loadscope-reorder
 

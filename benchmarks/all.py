@@ -34,8 +34,15 @@ def head() -> list[str]:
     return [
         "# Performance",
         "",
-        "Written by `make bench`: the output of every file in `benchmarks/`, each comparing our implementation with",
-        "the straightforward published formulation in one run. A missed target is printed as missed.",
+        "**For** developers who change a hot path, and users who want to know what to expect.",
+        "**You get** the output of every file in `benchmarks/`. Each compares our implementation with the",
+        "straightforward published formulation in one run; a missed target is printed as missed.",
+        "",
+        "## Steps",
+        "",
+        "`make bench` runs all benchmarks and rewrites this page; `python benchmarks/<name>.py` runs one.",
+        "",
+        "## Reference",
         "",
         f"- Machine: {processor()}; GPU: {gpu()}",
         f"- Python {platform.python_version()}, {versions}; commit {commit()}; {datetime.now(UTC):%Y-%m-%d}",
@@ -52,7 +59,7 @@ def main() -> None:
         done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, check=False)
         print(done.stdout + done.stderr, flush=True)
         first = file.read_text().split('"""')[1].strip().split("\n\n")[0]
-        page += [f"## benchmarks/{file.name}", "", first, "", "```text", done.stdout.rstrip()]
+        page += [f"### benchmarks/{file.name}", "", first, "", "```text", done.stdout.rstrip()]
         if done.returncode:
             missed.append(file.name)
             page += [done.stderr.strip().splitlines()[-1]]

@@ -1,9 +1,8 @@
 """The map layers with the convolution behind them: mixed before sampling (the library) against sampled first.
 
 SGAlign of G-TAD and the boundary-matching layer of BMN. Forward and backward, float32, paper widths; each variant in a
-process of its own, whose peak memory is counted from before the layer, its input and the gradient of its output being
-there already. CPU seconds on a CPU, which other jobs do not lengthen. Options: `--layer matching --length 100
---batch 1 --device cuda --threads 1`.
+process of its own; its peak memory excludes the input and the gradient of the output. CPU seconds on a CPU, which are
+insensitive to other jobs. Options: `--layer matching --length 100 --batch 1 --device cuda --threads 1`.
 """
 
 import argparse

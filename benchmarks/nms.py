@@ -1,4 +1,4 @@
-"""The Soft-NMS of G-TAD and of BMN on ActivityNet: the library against the definition, number by number.
+"""The Soft-NMS of G-TAD and of BMN on ActivityNet: the library against a literal implementation of the definition.
 
 Grid of 100 x 100, keep 100; all 4,950 cells, then as many as the boundary filter may leave. Results must agree bit
 for bit. CPU seconds, which other jobs on the machine do not lengthen.

@@ -1,9 +1,9 @@
 """P-GCN: one training iteration in reduced form (the library) against the dense adjacency; graphs of a data set.
 
 32 videos x 8 roots x 21 nodes, paper widths, float32, dropout off, loss, gradients and the optimiser's step; each
-variant in a process of its own, whose peak memory is counted from before the iteration, its batch and the network being
-there already. The dense definition is that of the released code: similarities of all nodes of the batch with each
-other, one adjacency matrix, both layers on all nodes. Options: `--videos 8 --channels 512 --device cuda --threads 1`.
+variant in a process of its own; its peak memory excludes the batch and the network. The dense definition is that of
+the released code: similarities of all nodes of the batch with each other, one adjacency matrix, both layers on all
+nodes. Options: `--videos 8 --channels 512 --device cuda --threads 1`.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-"""Faults on purpose, and whether the promise holds: the table is the undisturbed one, bit for bit, or one line says
-what to do and a later run without the fault ends with the equal table.
+"""Inject faults and verify the promise: the table equals the undisturbed one bit for bit, or a one-line error states
+what to do and a later run without the fault produces the equal table.
 
 python tests/faults/campaign.py --short     minutes
 python tests/faults/campaign.py             everything
@@ -18,16 +18,16 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 from faults import damage, machine, sources  # noqa: E402
 from faults.common import Outcome, Workplace, small_workflow  # noqa: E402
 
-# The longest first.
+# Longest first.
 FAULTS = (*machine.FAULTS, *damage.FAULTS, *sources.FAULTS)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="fewer tries of each fault, on a smaller workflow")
-    parser.add_argument("--seed", type=int, default=0, help="of moments, bits and bytes")
-    parser.add_argument("--only", nargs="*", default=[], help=f"of {', '.join(f.__name__ for f in FAULTS)}")
-    parser.add_argument("--keep", type=Path, help="folder for what was run, to look at afterwards")
+    parser.add_argument("--short", action="store_true", help="fewer tries of each fault on a smaller workflow")
+    parser.add_argument("--seed", type=int, default=0, help="seed of moments, bits and bytes")
+    parser.add_argument("--only", nargs="*", default=[], help=f"subset of {', '.join(f.__name__ for f in FAULTS)}")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the runs for inspection")
     args = parser.parse_args()
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
@@ -35,17 +35,17 @@ def main() -> None:
         place = small_workflow(folder, args.seed, short=args.short)
         print(f"undisturbed run: {place.seconds:.0f} s", flush=True)
         chosen = [fault for fault in FAULTS if not args.only or fault.__name__ in args.only]
-        # Most of a run is one job at a time, so two drivers share two cores well.
+        # A run mostly executes one job at a time, so two drivers fit two cores.
         with ThreadPoolExecutor(2) as pool:
-            rows = [row for found in pool.map(lambda fault: told(fault, place), chosen) for row in found]
+            rows = [row for found in pool.map(lambda fault: rows_of(fault, place), chosen) for row in found]
     print(table(rows))
     print(f"{time.monotonic() - start:.0f} s, seed {args.seed}")
     if any(row.survived < row.tries for row in rows):
         sys.exit("error: not every fault was survived")
 
 
-def told(fault, place: Workplace) -> list[Outcome]:
-    """The rows of one driver, and how long it took."""
+def rows_of(fault, place: Workplace) -> list[Outcome]:
+    """Run one driver and print its counts and duration."""
     start = time.monotonic()
     found = fault(place.drawing(fault.__name__))
     rows = found if isinstance(found, list) else [found]

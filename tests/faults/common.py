@@ -1,4 +1,4 @@
-"""Running the small workflow in folders of its own, and judging what a fault left of it."""
+"""Run the small workflow in separate folders and judge the result of each fault."""
 
 import os
 import random
@@ -21,15 +21,15 @@ REPOSITORY = HERE.parents[1]
 TABLE = "results/tables/faults.csv"
 FEATURES = "results/features/mini_tsp/stride8"
 SEED_FOLDER = "results/experiments/gtad_synthetic/mini_tsp/seed0"
-# What the promise is about: weights, features, predictions, tables.
+# The promise covers weights, features, predictions and tables.
 PROMISED = (
     "results/pretrain/*/encoder.safetensors",
     "results/features/*/*/*-valid.h5",
     "results/experiments/*/*/seed*/predictions.json",
     "results/tables/*.csv",
 )
-# A user error: one line that says what to do.
-ADVICE = re.compile(r"error: .*\b(delete|free|fix|mend|fetch|raise|run again|put the old)", re.IGNORECASE)
+# A user error: one line that states what to do.
+ADVICE = re.compile(r"error: .*\b(delete|free|fix|restore|fetch|download|raise|run again|put the old)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +49,16 @@ class Outcome:
     survived: int = 0
     skipped: str = ""
 
-    def add(self, survived: bool, told: str) -> None:
-        """Count a try; a lost one is told at once."""
+    def add(self, survived: bool, message: str) -> None:
+        """Count a try and print a lost one immediately."""
         self.tries += 1
         self.survived += survived
         if not survived:
-            print(f"LOST  {self.fault}: {told}", flush=True)
+            print(f"LOST  {self.fault}: {message}", flush=True)
 
 
 class Workplace:
-    """Folders of a campaign, and the undisturbed run of its workflow to compare with."""
+    """Folders of a campaign and the undisturbed run of its workflow as reference."""
 
     def __init__(self, folder: Path, seed: int, *, short: bool, configs: list[Path], target: str = TABLE) -> None:
         self.folder, self.short, self.seed = folder, short, seed
@@ -71,11 +71,11 @@ class Workplace:
             sys.exit(f"error: the undisturbed run failed\n{done.text[-3000:]}")
         self.seconds = time.monotonic() - start
         if "Nothing to be done" not in self.run(self.undisturbed).text:
-            sys.exit(f"error: the same command again made something anew\n{self.output(self.undisturbed)}")
+            sys.exit(f"error: a repeated run executed jobs again\n{self.output(self.undisturbed)}")
         self.expected = self.digests(self.undisturbed)
 
     def drawing(self, name: str) -> "Workplace":
-        """The same place with random numbers of its own, so that drivers may run side by side."""
+        """The same workplace with its own random numbers, so that drivers can run in parallel."""
         place = copy(self)
         place.random = random.Random(f"{self.seed} {name}")
         return place
@@ -94,7 +94,7 @@ class Workplace:
             )  # fmt: skip
 
     def output(self, folder: Path) -> Path:
-        """Beside the folder, so that a full or read-only one loses no message."""
+        """Outside the folder, so that no message is lost if it is full or read-only."""
         return self.folder / f"{folder.name}.txt"
 
     def run(self, folder: Path) -> Done:
@@ -103,7 +103,7 @@ class Workplace:
         return Done(status=process.wait(timeout=1800), text=self.output(folder).read_text(errors="replace"))
 
     def kill_when(self, folder: Path, seen: Callable[[], bool], *, whole_group: bool = True) -> bool:
-        """Start the workflow and kill -9 it, or all its processes, as soon as `seen()`; False: it had ended before."""
+        """Start the workflow and kill -9 it, or all its processes, as soon as `seen()`; False if it ended before."""
         process = self.start(folder)
         while process.poll() is None:
             if seen():
@@ -121,7 +121,7 @@ class Workplace:
         return path
 
     def copy(self, name: str, without: tuple[str, ...] = ()) -> Path:
-        """The undisturbed folder once more, with its times, less what matches the patterns."""
+        """A copy of the undisturbed folder with its times, without files that match the patterns."""
         path = self.folder / name
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(self.undisturbed, path, symlinks=True)
@@ -129,31 +129,34 @@ class Workplace:
         return path
 
     def digests(self, folder: Path) -> dict[str, str]:
-        """Sums of everything promised that is there."""
+        """Checksums of the promised files that exist."""
         found = [path for pattern in PROMISED for path in folder.glob(pattern)]
         return {str(path.relative_to(folder)): sha256(path) for path in found}
 
     def equal(self, folder: Path) -> bool:
-        """Whether everything promised is there, bit for bit."""
+        """Whether all promised files exist and are equal bit for bit."""
         return self.digests(folder) == self.expected
 
     def judge(self, folder: Path, repair: Callable[[], None], *, must_fail: bool = False) -> tuple[bool, str]:
-        """Run under the fault, then without it. Survived: equal, or one line that says what to do and then equal."""
+        """Run with the fault, then without it. Survived: equal, or a one-line error with advice and then equal."""
         done = self.run(folder)
         if done.status == 0:
             well = self.equal(folder) and not must_fail
-            return well, f"the run ended well with another result, or without meeting the fault, in {folder}"
-        told = ADVICE.search(done.text) is not None
+            return well, f"the run succeeded with another result, or did not meet the fault, in {folder}"
+        advised = ADVICE.search(done.text) is not None
         self.output(folder).rename(self.folder / f"{folder.name}-fault.txt")
         repair()
         again = self.run(folder)
         if again.status or not self.equal(folder):
-            return False, f"the run after it ended with status {again.status}, equal {self.equal(folder)}: {folder}"
-        return told, f"no one-line error said what to do; see {self.folder / folder.name}-fault.txt"
+            return (
+                False,
+                f"the next run ended with status {again.status}, equal {self.equal(folder)}: {folder}",
+            )
+        return advised, f"no one-line error with advice; see {self.folder / folder.name}-fault.txt"
 
 
 def small_workflow(folder: Path, seed: int, *, short: bool) -> Workplace:
-    """One run, one experiment, one table; in the short form without start weights and GVF."""
+    """One run, one experiment, one table; the short form has no start weights and no GVF."""
     return Workplace(
         folder, seed, short=short, configs=[HERE / "small.yaml", *([HERE / "short.yaml"] if short else [])]
     )
@@ -167,7 +170,7 @@ def remove(folder: Path, patterns: tuple[str, ...]) -> None:
 
 
 def may_mount() -> str:
-    """Empty where this process may mount; else why not."""
+    """Empty if this process can mount, otherwise the reason."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "needs root on Linux"
     probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
@@ -176,7 +179,7 @@ def may_mount() -> str:
 
 @contextmanager
 def mounted(folder: Path, *options: str) -> Iterator[None]:
-    """Mount over a folder; taken away again at the end."""
+    """Mount over a folder; unmounted at the end."""
     subprocess.run(["mount", *options, str(folder)], check=True)
     try:
         yield

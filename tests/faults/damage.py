@@ -1,4 +1,4 @@
-"""Files damaged between stages, behind the workflow's back: their times stay as they were."""
+"""Files damaged between stages without a change of their times, so that the workflow cannot notice."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ LAST = since("localiser")
 
 @dataclass(frozen=True, kw_only=True)
 class Victim:
-    """A file to damage, what is missing behind it, and what the error says to delete (itself, else these)."""
+    """A file to damage, the outputs missing after it, and what the error advises to delete (the file, or these)."""
 
     path: str
     missing: tuple[str, ...]
@@ -64,7 +64,7 @@ def flip(place: Workplace, content: bytes) -> bytes:
 
 
 def clear(place: Workplace, content: bytes) -> bytes:
-    """Nothing is left."""
+    """Empty the file."""
     return b""
 
 
@@ -72,7 +72,7 @@ KINDS: tuple[Callable[[Workplace, bytes], bytes], ...] = (flip, truncate, clear)
 
 
 def hurt(place: Workplace, path: Path, kind: Callable[[Workplace, bytes], bytes]) -> None:
-    """Damage a file, its times kept."""
+    """Damage a file and keep its times."""
     times = path.stat()
     content = kind(place, path.read_bytes())
     path.unlink()  # a raw video is a hard link to its source
@@ -81,7 +81,7 @@ def hurt(place: Workplace, path: Path, kind: Callable[[Workplace, bytes], bytes]
 
 
 def files(place: Workplace) -> Outcome:
-    """Each kind of file; what the message says to delete is deleted."""
+    """Each kind of file; the repair deletes what the message names."""
     outcome = Outcome(fault="damaged file between stages")
     names = ["features, HDF5", "predictions, JSON"] if place.short else list(VICTIMS)
     for name in names:
@@ -95,8 +95,8 @@ def files(place: Workplace) -> Outcome:
                 path.unlink()
                 remove(folder, victim.delete)
 
-            survived, told = place.judge(folder, repair)
-            outcome.add(survived, f"{name}, {kind.__name__}: {told}")
+            survived, message = place.judge(folder, repair)
+            outcome.add(survived, f"{name}, {kind.__name__}: {message}")
     return outcome
 
 
@@ -110,8 +110,8 @@ def checkpoint(place: Workplace) -> Outcome:
             outcome.add(False, "the training ended before it could be killed")
             continue
         hurt(place, next(work.rglob("state.pt")), kind)
-        survived, told = place.judge(folder, lambda work=work, folder=folder: remove(work.parent, ("work",)))
-        outcome.add(survived, f"{kind.__name__}: {told}")
+        survived, message = place.judge(folder, lambda work=work, folder=folder: remove(work.parent, ("work",)))
+        outcome.add(survived, f"{kind.__name__}: {message}")
     return outcome
 
 

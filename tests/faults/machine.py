@@ -9,7 +9,7 @@ from pathlib import Path
 
 from faults.common import FEATURES, SEED_FOLDER, Outcome, Workplace, may_mount, mounted
 
-# The stages of the small workflow in their order, and what each writes.
+# The stages of the small workflow in order, and what each writes.
 WRITES = {
     "rendering": ("results/*/origin",),
     "download": ("results/*/annotations.json", "results/*/list", "results/*/download", "results/*/raw"),
@@ -28,7 +28,7 @@ WRITES = {
 
 
 def since(stage: str) -> tuple[str, ...]:
-    """What a stage and all after it write."""
+    """What a stage and all later ones write."""
     stages = list(WRITES)
     return tuple(pattern for name in stages[stages.index(stage) :] for pattern in WRITES[name])
 
@@ -37,7 +37,7 @@ def kill_miniature(place: Workplace) -> Outcome:
     """kill -9 at 20 random moments from the first job of `make demo` to its last ones, in one folder."""
     outcome = Outcome(fault="kill -9, the whole miniature")
     if place.short:
-        outcome.skipped = "the complete form has it"
+        outcome.skipped = "only in the complete form"
         return outcome
     demo = Workplace(place.folder / "miniature", place.seed, short=False, configs=[], target="all")
     folder, jobs = demo.empty("killed"), finished(demo.undisturbed)
@@ -51,12 +51,12 @@ def kill_miniature(place: Workplace) -> Outcome:
 
 
 def finished(folder: Path) -> int:
-    """Jobs that have ended."""
+    """Number of finished jobs."""
     return len(list(folder.glob("logs/*/*.tsv")))
 
 
 def after(folder: Path, jobs: float, seconds: float) -> Callable[[], bool]:
-    """Whether so many jobs have ended, and so many seconds gone by since."""
+    """Whether so many jobs have finished and so many seconds have passed since."""
     reached: list[float] = []
 
     def due() -> bool:
@@ -68,10 +68,10 @@ def after(folder: Path, jobs: float, seconds: float) -> Callable[[], bool]:
 
 
 def kill(place: Workplace) -> Outcome:
-    """kill -9 at two chosen moments, then at random ones; a chain of kills goes on in one folder until the table is
-    there."""
+    """kill -9 at two chosen moments, then at random ones; a chain of kills continues in one folder until the table
+    exists."""
     outcome = Outcome(fault="kill -9 of Snakemake and of all its steps")
-    # The short form has its videos already.
+    # The short form starts with its videos.
     folder = place.copy("killed", since("pretraining")) if place.short else place.empty("killed")
     chosen = [orphaned(place, folder), cut_short(place, folder)]
     done = place.run(folder)
@@ -95,7 +95,7 @@ def kill(place: Workplace) -> Outcome:
 
 
 def orphaned(place: Workplace, folder: Path) -> bool:
-    """Snakemake alone dies: its training step is an orphan that the next run must not meet in the work folder."""
+    """Only Snakemake dies; the next run must not share the work folder with the orphaned training step."""
     training = folder / "results/pretrain/mini_tsp"
     seen = place.kill_when(folder, lambda: any((training / "work").glob("*")), whole_group=False)
     return seen and not (training / "encoder.safetensors").exists()
@@ -108,7 +108,7 @@ def cut_short(place: Workplace, folder: Path) -> bool:
 
 
 def full_disk(place: Workplace) -> Outcome:
-    """The disk fills at a random point of each stage; later there is room."""
+    """The disk fills at a random point of each stage; later there is space."""
     outcome = Outcome(fault="disk full", skipped=may_mount())
     for stage in [] if outcome.skipped else ["localiser"] if place.short else WRITES:
         source = place.copy("source", since(stage))
@@ -117,15 +117,15 @@ def full_disk(place: Workplace) -> Outcome:
             shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True)
             room = int(written(place.undisturbed, stage) * place.random.uniform(0, 0.7))
             resize(folder, sum(pages(folder, "*").values()) + room)
-            survived, told = place.judge(folder, lambda folder=folder: resize(folder, 2 << 30), must_fail=True)
-            outcome.add(survived, f"while writing {stage}, {room} bytes free: {told}")
+            survived, message = place.judge(folder, lambda folder=folder: resize(folder, 2 << 30), must_fail=True)
+            outcome.add(survived, f"while writing {stage}, {room} bytes free: {message}")
             if not survived:
                 shutil.copytree(folder, place.empty(f"lost-full-{stage}"), symlinks=True, dirs_exist_ok=True)
     return outcome
 
 
 def written(folder: Path, stage: str) -> int:
-    """Bytes that a stage adds to the disk; a link to a file of an earlier stage adds none."""
+    """Bytes that a stage adds to the disk; links to files of earlier stages add none."""
     stages = list(WRITES)
     own, earlier = (
         {inode: size for name in names for pattern in WRITES[name] for inode, size in pages(folder, pattern).items()}
@@ -135,18 +135,18 @@ def written(folder: Path, stage: str) -> int:
 
 
 def pages(folder: Path, pattern: str) -> dict[int, int]:
-    """Bytes of each file (by inode) below what matches, in pages of 4 KiB, as a tmpfs counts them."""
+    """Bytes of each matching file (by inode), recursively, in pages of 4 KiB as a tmpfs counts them."""
     found = [path for top in folder.glob(pattern) for path in (top, *top.rglob("*")) if path.is_file()]
     return {(stat := path.stat()).st_ino: -(-stat.st_size // 4096) * 4096 for path in found}
 
 
 def resize(folder: Path, size: int) -> None:
-    """Another size for a mounted tmpfs."""
+    """Resize a mounted tmpfs."""
     subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
 
 
 def read_only(place: Workplace) -> Outcome:
-    """The output folder cannot be written; rights do not stop root, a read-only mount does."""
+    """The output folder cannot be written; a read-only mount, because permissions do not stop root."""
     outcome = Outcome(fault="read-only output folder", skipped=may_mount())
     if outcome.skipped:
         return outcome
@@ -155,15 +155,15 @@ def read_only(place: Workplace) -> Outcome:
     subprocess.run(["mount", "--bind", results, results], check=True)
     subprocess.run(["mount", "-o", "remount,ro,bind", results], check=True)
     try:
-        survived, told = place.judge(folder, lambda: subprocess.run(["umount", results], check=True) and None)
+        survived, message = place.judge(folder, lambda: subprocess.run(["umount", results], check=True) and None)
     finally:
         subprocess.run(["umount", "--lazy", results], check=False, capture_output=True)
-    outcome.add(survived, told)
+    outcome.add(survived, message)
     return outcome
 
 
 def two_submitters(place: Workplace) -> Outcome:
-    """The same command twice at once in one folder; whatever became of the two, a third run ends equal."""
+    """The same command twice at once in one folder; regardless of how the two end, a third run ends equal."""
     outcome = Outcome(fault="two submitters at once")
     for _ in range(1 if place.short else 3):
         folder = place.copy("two", since("localiser" if place.short else "pretraining"))
@@ -177,7 +177,7 @@ def two_submitters(place: Workplace) -> Outcome:
 
 
 def clock_skew(place: Workplace) -> Outcome:
-    """Every result carries a time up to two days in the past or future."""
+    """Every result has a time up to two days in the past or future."""
     outcome = Outcome(fault="wrong clocks (times of results)")
     for _ in range(1 if place.short else 3):
         folder = place.copy("skewed", since("table"))
@@ -186,8 +186,8 @@ def clock_skew(place: Workplace) -> Outcome:
             if path.is_file():
                 moment = now + place.random.uniform(-2, 2) * 86_400
                 os.utime(path, (moment, moment))
-        survived, told = place.judge(folder, lambda: None)
-        outcome.add(survived, told)
+        survived, message = place.judge(folder, lambda: None)
+        outcome.add(survived, message)
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""Faults of what comes from outside: broken and hostile video files, bad servers, wrong files."""
+"""Faults of external inputs: broken and hostile video files, bad servers, wrong files."""
 
 import http.server
 import threading
@@ -50,7 +50,7 @@ def hostile(place: Workplace, whole: bytes) -> dict[str, bytes]:
 
 
 def hostile_videos(place: Workplace) -> Outcome:
-    """Each becomes a row, `ok` with frames or not with a reason; the good video among them stays as it is."""
+    """Each becomes a row, either `ok` with frames or with a reason; the good video among them is unaffected."""
     outcome = Outcome(fault="truncated, fuzzed and hostile videos")
     folder = place.empty("videos")
     whole = good_video(place).read_bytes()
@@ -63,10 +63,10 @@ def hostile_videos(place: Workplace) -> Outcome:
     for name in contents:
         row = rows.loc[name]
         fine = row["status"] == "ok" and row["video-frames"] > 0
-        told = row["status"] != "ok" and bool(row["reason"]) and "\n" not in str(row["reason"])
+        reported = row["status"] != "ok" and bool(row["reason"]) and "\n" not in str(row["reason"])
         short = name.startswith("cut") and row["status"] == "ok"
         kept = rows.loc["good.mp4", "sha256"] == alone.loc["good.mp4", "sha256"]
-        outcome.add((fine or told) and kept and not short, f"{name}: {row.to_dict()}")
+        outcome.add((fine or reported) and kept and not short, f"{name}: {row.to_dict()}")
     return outcome
 
 
@@ -82,7 +82,7 @@ def shard(folder: Path, sources: dict[str, str]) -> pd.DataFrame:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """What happens is the first part of the path; once the server is well, all is."""
+    """The first part of the path selects the fault; once the server has recovered, every path works."""
 
     server: Any
 
@@ -129,7 +129,7 @@ STATUS = {
 
 
 def bad_servers(place: Workplace) -> list[Outcome]:
-    """Each fault is a row with a reason and leaves nothing that looks like a video; once well, the file is there."""
+    """Each fault is a row with a reason and leaves no file that looks like a video; after recovery the file exists."""
     outcomes = []
     with server() as running:
         address = f"http://127.0.0.1:{running.server_port}"
@@ -159,7 +159,7 @@ def fetched(folder: Path, name: str) -> Any:
 
 
 def wrong_checksum(place: Workplace) -> Outcome:
-    """A released file that is another one is refused by name and not kept; the right one is taken."""
+    """A released file with another checksum is rejected and not kept; the right one is accepted."""
     outcome = Outcome(fault="wrong checksum of a released file")
     folder = place.empty("released")
     source, output = folder / "weights.pth", folder / "out.pth"

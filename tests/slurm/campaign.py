@@ -1,9 +1,9 @@
-"""The workflow on a real SLURM on this machine: to the same table as without it, bit for bit, whatever happens to jobs.
+"""Run the workflow on a real SLURM on this machine: the table equals that of a run without SLURM, whatever jobs meet.
 
 python tests/slurm/campaign.py --starter start_one_node_slurm.sh --short    one run with three mishaps
-python tests/slurm/campaign.py --starter start_one_node_slurm.sh            each in a run of its own; the miniature
+python tests/slurm/campaign.py --starter start_one_node_slurm.sh            each in a separate run; the miniature
 
-Needs root, because the cluster's configuration lies in /etc/slurm.
+Needs root, because the configuration of the cluster is in /etc/slurm.
 """
 
 import argparse
@@ -26,12 +26,12 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 from faults.common import REPOSITORY, TABLE, Workplace, small_workflow  # noqa: E402
 from faults.machine import since  # noqa: E402
 
-# profiles/README.md: two machines, here of one (pretended) GPU each.
+# profiles/README.md: two machines, here with one (simulated) GPU each.
 TWO_MACHINES = ["pretrain:mpi=srun", "pretrain:nodes=2", "pretrain:tasks=2", "pretrain:gpu=0"]
 TWO_MACHINES += ["pretrain:slurm_partition=gpu", "pretrain:slurm_extra='--gpus-per-node=1'"]
 STARTER = Path(os.environ.get("TSP_SHARED", ROOT.parent / "shared")) / "slurm/start_one_node_slurm.sh"
 PROFILE = REPOSITORY / "profiles/slurm"
-# Steps that run where Snakemake does.
+# Steps that run on the submitting machine.
 LOCAL = {"video_list", "annotations", "metadata", "segments", "table", "resolve_run", "resolve_experiment"}
 TABLES = [f"results/tables/{name}.csv" for name in ("miniature", "miniature_proposals", "miniature_refined")]
 
@@ -46,7 +46,7 @@ class Row:
 
 
 class Cluster:
-    """SLURM on this machine: two virtual nodes of four processors and two pretended GPUs each."""
+    """SLURM on this machine: two virtual nodes with four processors and two simulated GPUs each."""
 
     def __init__(self, starter: Path) -> None:
         self.starter = starter
@@ -59,13 +59,13 @@ class Cluster:
             sys.exit(f"error: {self.starter} {verb}: {done.stderr.strip()[-500:]}")
 
     def jobs(self) -> list[dict[str, str]]:
-        """All jobs since the start, the last first, as `scontrol` tells of them."""
+        """All jobs since the start as `scontrol` lists them, latest first."""
         lines = subprocess.run(["scontrol", "-o", "show", "job"], capture_output=True, text=True).stdout.splitlines()
         found = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines if line.startswith("JobId=")]
         return sorted(found, key=lambda job: -int(job["JobId"]))
 
     def running(self, run: "Run", rule: str) -> dict[str, str] | None:
-        """The running job of a rule whose step has begun."""
+        """The running job of a rule whose step has started."""
         for job in self.jobs():
             if job.get("JobState") == "RUNNING" and rule in job.get("Comment", "") and processes(run, rule):
                 return job
@@ -80,7 +80,7 @@ class Run:
     def __init__(self, folder: Path, configs: list[Path], targets: list[str], *options: str) -> None:
         command = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile", "--directory", folder]
         command += ["--workflow-profile", PROFILE, "--slurm-partition-config", PROFILE / "partitions.yaml"]
-        # The cluster has no accounting database, and nobody waits here for a shared file system.
+        # The cluster has no accounting database and no shared file system with latency.
         command += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
         command += ["--seconds-between-status-checks", "2", "--latency-wait", "10", "--jobs", "4"]
         command += ["--slurm-logdir", folder / "logs/slurm", *options]
@@ -96,7 +96,7 @@ class Run:
         self.started.append(self)
 
     def when(self, seen: Callable[[], object], seconds: float = 600) -> bool:
-        """Wait until something is seen; False: the run ended before."""
+        """Wait until `seen()`; False if the run ended before."""
         end = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < end:
             if seen():
@@ -141,7 +141,7 @@ def fail(cluster: Cluster, run: Run, rule: str) -> bool:
 
 
 def drain(cluster: Cluster, run: Run, rule: str) -> bool:
-    """Drain the node on which a rule's job runs; later jobs must find the other one."""
+    """Drain the node on which a rule's job runs; later jobs must use the other one."""
     if not run.when(lambda: cluster.running(run, rule)):
         return False
     job = cluster.running(run, rule)
@@ -150,7 +150,7 @@ def drain(cluster: Cluster, run: Run, rule: str) -> bool:
 
 
 def kill_submitter(cluster: Cluster, run: Run, rule: str) -> bool:
-    """kill -9 of the Snakemake that submits; its job goes on."""
+    """kill -9 of the submitting Snakemake; its job continues."""
     if not run.when(lambda: cluster.running(run, rule)):
         return False
     os.killpg(run.process.pid, signal.SIGKILL)
@@ -159,7 +159,7 @@ def kill_submitter(cluster: Cluster, run: Run, rule: str) -> bool:
 
 
 def asked_more(cluster: Cluster, rule: str) -> bool:
-    """Whether the rule's last job asked for more memory and more time than its first."""
+    """Whether the rule's last job requested more memory and more time than its first."""
     asked = [
         (megabytes(job["MinMemoryNode"]), minutes(job["TimeLimit"]))
         for job in cluster.jobs()
@@ -181,17 +181,17 @@ def minutes(text: str) -> float:
 
 
 def overhead(cluster: Cluster, folder: Path) -> str:
-    """What the cluster's jobs of an undisturbed run took beside the steps in them."""
+    """Time of the cluster's jobs of an undisturbed run in addition to their steps."""
     jobs = [job for job in cluster.jobs() if job.get("StdOut", "").startswith(f"{folder}/")]
     ran = 60 * sum(minutes(job["RunTime"]) for job in jobs)
     benchmarks = [path for path in (folder / "logs").rglob("*.tsv") if path.parent.name not in LOCAL]
     steps = sum(float(path.read_text().splitlines()[1].split()[0]) for path in benchmarks)
     each = (ran - steps) / max(1, len(jobs))
-    return f"{len(jobs)} jobs, {ran:.0f} s, of which steps {steps:.0f} s: {each:.1f} s a job beside its steps"
+    return f"{len(jobs)} jobs, {ran:.0f} s, of which steps {steps:.0f} s: {each:.1f} s per job in addition to its steps"
 
 
 def short(cluster: Cluster, place: Workplace) -> list[Row]:
-    """One run, from the videos' clips on, in which a step is killed, a job is cancelled and a node is drained."""
+    """One run, starting with pretraining, in which a step is killed, a job is cancelled and a node is drained."""
     folder, start = place.copy("slurm", since("pretraining")), time.monotonic()
     run = Run(folder, place.configs, [TABLE])
     met = [
@@ -203,11 +203,11 @@ def short(cluster: Cluster, place: Workplace) -> list[Row]:
     seconds = time.monotonic() - start
     rows = [Row(met=f"{name} (one run)", survived=happened and well, seconds=seconds) for name, happened in met]
     more = well and asked_more(cluster, "pretrain")
-    return [*rows, Row(met="a retry asks for more memory, time", survived=more, seconds=seconds)]
+    return [*rows, Row(met="a retry requests more memory, time", survived=more, seconds=seconds)]
 
 
 def complete(cluster: Cluster, place: Workplace) -> Iterator[Row]:
-    """Each mishap in a run of its own."""
+    """Each mishap in a separate run."""
     for name, mishap, rule in (
         ("no mishap", None, ""),
         ("a failing job", fail, "pretrain"),
@@ -215,7 +215,7 @@ def complete(cluster: Cluster, place: Workplace) -> Iterator[Row]:
         ("a drained node", drain, "train_localiser"),
         ("a killed submitter", kill_submitter, "train_localiser"),
     ):
-        cluster.call("start")  # takes a drain back
+        cluster.call("start")  # also resumes drained nodes
         folder, start = place.empty(name.replace(" ", "_")), time.monotonic()
         run = Run(folder, place.configs, [TABLE])
         happened = mishap is None or mishap(cluster, run, rule)
@@ -226,7 +226,7 @@ def complete(cluster: Cluster, place: Workplace) -> Iterator[Row]:
 
 
 def two_machines(cluster: Cluster, place: Workplace) -> Row:
-    """Training by the cluster's launcher, as profiles/README.md says."""
+    """Training started by the cluster's launcher, as in profiles/README.md."""
     folder, start = place.empty("two_nodes"), time.monotonic()
     targets = ["results/pretrain/mini_tsp/encoder.safetensors"]
     status = Run(folder, place.configs, targets, "--set-resources", *TWO_MACHINES).wait()
@@ -238,7 +238,7 @@ def two_machines(cluster: Cluster, place: Workplace) -> Row:
 
 
 def whole_miniature(place: Workplace) -> Row:
-    """The tables of `make demo`, here and on the cluster."""
+    """The tables of `make demo`, locally and on the cluster."""
     here, there = place.empty("miniature_here"), place.empty("miniature_slurm")
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--snakefile", REPOSITORY / "Snakefile"]
     command += ["--directory", here, "--workflow-profile", REPOSITORY / "profiles/default", "--", *TABLES]
@@ -249,8 +249,8 @@ def whole_miniature(place: Workplace) -> Row:
     return Row(met="the whole miniature", survived=same, seconds=time.monotonic() - start)
 
 
-def told(rows: Iterable[Row]) -> list[Row]:
-    """The rows, each printed as soon as it is there."""
+def printed(rows: Iterable[Row]) -> list[Row]:
+    """The rows, each printed as soon as it is available."""
     kept = []
     for row in rows:
         print(f"{row.met:40} {'yes' if row.survived else 'NO':8} {row.seconds:8.0f}", flush=True)
@@ -262,10 +262,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="one run with three mishaps")
     parser.add_argument("--starter", type=Path, default=STARTER, help="script that starts a SLURM on this machine")
-    parser.add_argument("--keep", type=Path, help="folder for what was run, to look at afterwards")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the runs for inspection")
     args = parser.parse_args()
     if not args.starter.is_file() or os.geteuid() != 0 or shutil.which("apt-get") is None:
-        print(f"skipped: needs root, Debian and a starter of SLURM ({args.starter})")
+        print(f"skipped: needs root, Debian and a script that starts SLURM ({args.starter})")
         return
     # A stopped campaign must not leave a cluster behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("error: stopped"))
@@ -277,12 +277,12 @@ def main() -> None:
         cluster.call("start")
         print(f"{'met on the cluster':40} survived  seconds", flush=True)
         try:
-            rows = told(short(cluster, place))
+            rows = printed(short(cluster, place))
             if not args.short:
-                rows += told(complete(cluster, place))
+                rows += printed(complete(cluster, place))
                 cluster.call("start")
-                rows += told([two_machines(cluster, place)])
-                rows += told([whole_miniature(place)])
+                rows += printed([two_machines(cluster, place)])
+                rows += printed([whole_miniature(place)])
         finally:
             for run in Run.started:
                 if run.process.poll() is None:
@@ -290,7 +290,7 @@ def main() -> None:
             cluster.call("purge")
     print(f"{sum(row.survived for row in rows)} of {len(rows)}, {time.monotonic() - start:.0f} s")
     if not all(row.survived for row in rows):
-        sys.exit("error: not everything was survived")
+        sys.exit("error: not every mishap was survived")
 
 
 if __name__ == "__main__":
