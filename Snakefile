@@ -21,7 +21,8 @@ ROOT = Path(workflow.basedir)
 # A fresh clone runs without an install; step environments hold dependencies only.
 sys.path.insert(0, str(ROOT / "src"))
 
-from tsp.config.load import FILES, check_settings
+from tsp.config.check import check_settings
+from tsp.config.load import FILES
 from tsp.errors import TspError
 from tsp.plan import paths
 from tsp.plan.identity import code_version

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tsp.caption.config import CaptioningConfig
-from tsp.config.load import resolve_captions
+from tsp.config.resolved import resolve_captions
 from tsp.config.settings import Settings
 from tsp.plan.inputs import Input, Paths, Wildcards, released
 from tsp.plan.paths import Captioning, Captions, Features, Released, Sound

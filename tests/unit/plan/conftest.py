@@ -2,7 +2,8 @@
 
 import pytest
 
-from tsp.config.load import check_settings, merge, read_folder
+from tsp.config.check import check_settings
+from tsp.config.load import merge, read_folder
 from tsp.plan.rules import Plan
 
 
