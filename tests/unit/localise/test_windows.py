@@ -70,7 +70,7 @@ def test_frames_and_rate_of_a_video():
     assert frame_facts(video(duration_s=10.0, frame_rate=25.0), 10, {}, RELEASED) == (25.0, 250)
     # 135 clips of 16 frames, one after the other: 150 frames at 15 fps.
     assert frame_facts(video(), 135, facts, RELEASED) == (30.0, 300)
-    with pytest.raises(TspError, match="how long"):
+    with pytest.raises(TspError, match="states its duration"):
         frame_facts(video(), 135, {}, RELEASED)
 
 
