@@ -2,7 +2,7 @@
 
 492,600 predictions, 4,926 videos, 7,654 instances, 200 classes, ten thresholds, one process. Two references for
 detections, timed on a slice of the videos and extrapolated: tables, a row fetched per prediction, as the official
-toolkit works; and the same protocol in plain Python. For proposals: recall counted anew for each of the 100 numbers of
+toolkit works; and the same protocol in plain Python. For proposals: recall counted again for each of the 100 numbers of
 proposals. References and library must agree to 1e-12.
 """
 
@@ -167,7 +167,7 @@ def of_proposals(truth: GroundTruth, found: ScoredSegments) -> float:
     slow = time.perf_counter() - start
     worst = float(np.abs(result.average_recall - expected).max())
     print(f"proposals, library:      {ours:8.2f} s, AUC {result.auc:.2f}")
-    print(f"proposals, counted anew: {slow:8.2f} s, ratio {slow / ours:.0f}, largest difference {worst:.1e}")
+    print(f"proposals, counted again: {slow:8.2f} s, ratio {slow / ours:.0f}, largest difference {worst:.1e}")
     if worst > 1e-12:
         sys.exit("error: the two disagree")
     return ours

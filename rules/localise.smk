@@ -150,7 +150,7 @@ rule list_predictions:
     params:
         keep=plan.kept_proposals,
         subset=plan.listed_subset,
-        code=code_version("tsp.localise.maps.candidates"),
+        code=code_version("tsp.localise.pgcn.proposal_lists"),
     script:
         "../workflow/scripts/list_predictions.py"
 

@@ -39,7 +39,7 @@ def check_settings(values: Mapping[str, Any], files: Iterable[Path] = ()) -> Set
     except ValidationError as error:
         found = faults_of(Settings, error)
         faults += [fault for fault in found if fault[0][:2] not in broken]
-        # References are still checked in all entries that are valid by themselves.
+        # References are still checked in all entries that are individually valid.
         broken |= {loc[:2] for loc, _ in found}
         with contextlib.suppress(ValidationError):
             settings = adapter(Settings).validate_python(_without(values, broken))

@@ -50,7 +50,7 @@ class ExperimentConfig:
     """Fields of the method's Config that differ from its defaults."""
 
     def __post_init__(self) -> None:
-        """Only P-GCN and its like have classes of their own."""
+        """Only refiners such as P-GCN predict classes."""
         if self.labels is None and self.refines is None:
             raise ValueError("labels: this key is required")
 

@@ -326,7 +326,7 @@ class Plan:
         """Code of the method whose candidates are refined, and of what lists them."""
         experiment = self._refines(wildcards).experiment
         assert experiment is not None
-        return code_version("tsp.localise.maps.candidates", self.settings.experiments[experiment].method)
+        return code_version("tsp.localise.pgcn.proposal_lists", self.settings.experiments[experiment].method)
 
     def kept_proposals(self, wildcards: Wildcards) -> int | None:
         """How many proposals of a video are kept; None: all."""

@@ -25,7 +25,7 @@ def render(template: str, values: Mapping[str, object]) -> str:
 
 
 def write_standalone(output: str | Path, title: str, content: str) -> None:
-    """Write a page that holds nothing but `content`, for `read_fragment` to take into the report."""
+    """Write a page that holds only `content`, for `read_fragment` to include in the report."""
     values = {"title": title, "begin": BEGIN, "content": content, "end": END}
     with atomic(output) as temporary:
         temporary.write_text(render("standalone.html.j2", values), encoding="utf-8")

@@ -61,7 +61,7 @@ def standardise_video(source: Path, output: Path, config: StandardiseConfig) -> 
     """
     if _usable(output):
         return
-    # From a file truncated behind its index, ffmpeg makes a shorter video and reports success.
+    # Of a file that is truncated after its index, ffmpeg makes a shorter video and reports success.
     if (short := _cut_short(source)) is not None:
         raise UnusableVideo(short)
     with atomic(output) as temporary:

@@ -187,7 +187,7 @@ def test_refined_proposals_of_one_run_for_every_row(paper, w):
     assert paper.source_settings(train) == {"candidates": "peaks"}
     assert (paper.listed_subset(train), paper.listed_subset(valid)) == ("validation", "test")
     assert (paper.kept_proposals(train), paper.kept_proposals(valid)) == (1000, 800)
-    assert paper.source_code(train) == code_version("tsp.localise.maps.candidates", "tsp.localise.bmn")
+    assert paper.source_code(train) == code_version("tsp.localise.pgcn.proposal_lists", "tsp.localise.bmn")
 
 
 def test_refined_proposals_of_the_same_run(demo, w):

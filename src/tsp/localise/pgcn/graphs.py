@@ -89,7 +89,7 @@ def expand(roots: Ints, slots: Ints, children: int, rng: np.random.Generator) ->
     Args:
         roots: `[R]` nodes.
         slots: `[n, S]`.
-        children: c, slots of a node drawn without replacement, anew at every node.
+        children: c, slots of a node drawn without replacement, independently at every node.
         rng: of the sample.
 
     Returns:
