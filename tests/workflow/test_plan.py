@@ -251,4 +251,4 @@ def test_table_of_captions_is_no_ablation(snakemake, tmp_path):
     text = done.stdout + done.stderr
     assert done.returncode != 0
     assert "build.ablations: 'miniature_captions' is no table" in text
-    assert "captions.bmt_synthetic.settings: mising: unknown key; did you mean 'missing'?" in text
+    assert "captions.bmt_synthetic.settings.mising: unknown key; did you mean 'missing'?" in text
