@@ -46,6 +46,7 @@ rule annotations:
         "../envs/annotations.yaml"
     params:
         dataset=plan.listing,
+        rows=plan.canonical_digest,
         code=code_version("tsp.datasets.listing"),
     script:
         "../workflow/scripts/annotations.py"
@@ -95,6 +96,7 @@ rule download:
     params:
         config=plan.download,
         store=paths.Data.RAW,
+        sources=plan.sources,
         code=code_version("tsp.video.download"),
     script:
         "../workflow/scripts/download.py"
@@ -118,6 +120,7 @@ rule standardise:
         runtime=plan.minutes(480),
     params:
         config=plan.standardise,
+        download=plan.download,
         raw=paths.Data.RAW,
         store=paths.Data.VIDEOS,
         code=code_version("tsp.video.standardise"),
