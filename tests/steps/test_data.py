@@ -51,7 +51,10 @@ def chain(step, tmp_path_factory):
     )  # fmt: skip
     step(
         "standardise", input={"manifest": folder / "download.csv"}, output=[folder / "standardise.csv"],
-        params={"config": {"fps": 30}, "raw": str(folder / "raw"), "store": str(folder / "videos"), "download": {}, "code": "c"},
+        params={
+            "config": {"fps": 30}, "raw": str(folder / "raw"), "store": str(folder / "videos"), "download": {},
+            "code": "c",
+        },
     )  # fmt: skip
     step(
         "probe", input={"manifest": folder / "standardise.csv"}, output=[folder / "probe.csv"],
