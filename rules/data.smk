@@ -26,6 +26,7 @@ rule render:
         runtime=plan.minutes(30),
     params:
         config=plan.rendering,
+        files=plan.rendered_files,
         code=code_version("tsp.datasets.synthetic"),
     script:
         "../workflow/scripts/render.py"

@@ -14,7 +14,7 @@ from typing import Any
 from tsp.errors import TspError
 from tsp.io.http import GONE, PART, TEMPORARY, FetchError, fetch_file, with_retries
 from tsp.io.sources import FIRST, local_path, source_content, write_facts
-from tsp.io.store import Content, Store
+from tsp.io.store import RECORDS, Content, Store
 from tsp.io.tables import LIST_COLUMNS, read_table, write_manifest
 from tsp.names import feature_key
 from tsp.progress import progress
@@ -158,6 +158,9 @@ class RawFiles:
 
     def __init__(self, store: Path, config: DownloadConfig) -> None:
         self.store, self.config = Store(store), config
+        # Read once: asking for every possible name of every video is slow on network disks.
+        self.before = {path.name for path in store.glob("*")}
+        self.before |= {path.name.removesuffix(".json") for path in (store / RECORDS).glob("*.json")}
         self.sources: dict[str, Content | None] = {}
         """Content of the local sources seen; None: missing."""
         self.unrecorded: list[str] = []
@@ -206,7 +209,7 @@ class RawFiles:
 
     def _remote(self, filename: str, source: str) -> Content:
         identity = {"address": source} | ({"format": self.config.format} if _is_page(source) else {})
-        for name in raw_names(filename):
+        for name in self.before.intersection(raw_names(filename)):
             kept = self._kept(name, identity)
             if kept is not None:
                 return kept
@@ -229,9 +232,8 @@ class RawFiles:
 
     def _discard(self, filename: str, but: str) -> None:
         """Delete the raw files that a video had before, under other extensions."""
-        for name in raw_names(filename):
-            if name != but:
-                self.store.remove(name)
+        for name in self.before.intersection(raw_names(filename)) - {but}:
+            self.store.remove(name)
 
 
 def _is_name(filename: str) -> bool:
@@ -254,7 +256,7 @@ def _copy(path: Path, target: Path) -> None:
     part = target.with_name(target.name + PART)
     part.unlink(missing_ok=True)
     try:
-        part.hardlink_to(path)  # avoids a second copy on the same disk
+        part.hardlink_to(path.resolve())  # avoids a second copy on the same disk
     except OSError:
         try:
             shutil.copyfile(path, part)

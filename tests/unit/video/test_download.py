@@ -476,6 +476,14 @@ def test_a_source_that_was_removed_and_came_back(mine, caplog):
     pd.testing.assert_frame_equal(mine("a.mp4"), first)
 
 
+def test_a_link_as_source_is_followed(mine):
+    (mine.folder / "target").write_bytes(b"a")
+    (mine.folder / "a.mp4").symlink_to("target")
+    assert mine("a.mp4").loc["a", "status"] == "ok"
+    assert not (mine.raw / "v_a.mp4").is_symlink()
+    assert (mine.raw / "v_a.mp4").read_bytes() == b"a"
+
+
 def test_a_touched_source_is_read_once(mine, monkeypatch):
     (mine.folder / "a.mp4").write_bytes(b"a")
     first, inode = mine("a.mp4"), (mine.raw / "v_a.mp4").stat().st_ino

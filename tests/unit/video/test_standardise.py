@@ -1,6 +1,7 @@
 """Re-encoding: the command, unusual names, damaged files, and repeated runs."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -383,6 +384,19 @@ def test_a_raw_file_that_is_not_the_manifest_s_is_refused(tmp_path, raw):
     write_table(table.astype({"bytes": "Int64"}), manifest)
     with pytest.raises(TspError, match=r"v_good\.mkv: not the file listed in .*download\.csv; delete both"):
         standardise_shard(manifest, raw, tmp_path / "videos", tmp_path / "out.csv", CONFIG, 1)
+
+
+def test_a_damaged_raw_file_of_the_recorded_date_is_refused(two, tmp_path):
+    two()
+    (tmp_path / "videos/v_a.mp4").unlink()
+    raw = tmp_path / "raw/v_a.mkv"
+    times, content = raw.stat(), bytearray(raw.read_bytes())
+    content[len(content) // 2] ^= 1
+    raw.unlink()
+    raw.write_bytes(content)
+    os.utime(raw, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(TspError, match="not the file listed in"):
+        two()
 
 
 def test_a_damaged_output_is_made_again(tmp_path, raw):
