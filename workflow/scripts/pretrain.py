@@ -4,9 +4,10 @@ from functools import partial
 
 from tsp.config.load import read_config
 from tsp.config.resolved import ResolvedRun
+from tsp.job import workers_of
 from tsp.plan.identity import code_version
 from tsp.pretrain.train import PretrainInputs, pretrain
-from tsp.steps import run_step, workers_of
+from tsp.steps import run_step
 from tsp.training.distributed import launch
 
 
