@@ -1,9 +1,9 @@
 """Compare two results folders file by file: `python tests/compare.py OLD/results NEW/results`.
 
-Weights, features, raw and final predictions, proposals, scores, CSV and Markdown are compared byte for byte, p-values of
-tables to 1e-12; HTML as parsed text without times and sizes; the facts of encoders without their code version; logs of
-trainings without speeds. Videos and figures are left out unless `--all` is given, and with `--other-encoder` also the
-size and checksum of videos in manifests. Exit status 1: something differs or is missing.
+Weights, features, raw and final predictions, proposals, scores, CSV and Markdown are compared byte for byte, p-values
+of tables to 1e-12; HTML as parsed text without times and sizes; the facts of encoders without their code version; logs
+of trainings without speeds. Videos and figures are left out unless `--all` is given, and with `--other-encoder` also
+the size and checksum of videos in manifests. Exit status 1: something differs or is missing.
 """
 
 import argparse
