@@ -113,7 +113,7 @@ def main() -> int:
     files = {p.relative_to(root) for root in (args.old, args.new) for p in root.rglob("*") if p.is_file()}
     for path in sorted(files):
         kind = kind_of(path)
-        if ".sums" in path.parts or (kind == "videos and figures" and not args.all):
+        if {".made", ".sums"} & set(path.parts) or (kind == "videos and figures" and not args.all):
             continue
         old, new = args.old / path, args.new / path
         if old.is_file() and new.is_file():

@@ -15,6 +15,7 @@ from typing import Any
 from tsp import __version__
 from tsp.errors import TspError
 from tsp.io import records
+from tsp.io.files import read_json, write_json
 from tsp.plan import identity
 
 # Libraries that decide the bytes of results.
@@ -65,13 +66,12 @@ def identity_of(job: Any, inputs: Mapping[str, str] | None = None) -> dict[str, 
         job: Snakemake's object.
         inputs: SHA-256 of its input files by path; None: they are read.
     """
-    params = dict(job.params.items())
-    code = params.pop("code", None)
+    params = {name: value for name, value in job.params.items() if name not in ("code", "track_code")}
     return {
         "rule": job.rule,
         "wildcards": dict(job.wildcards.items()),
-        "code": code,
-        "modules": identity.modules(name for name in sys.modules if name.split(".")[0] == "tsp"),
+        "code": job.params.get("code"),
+        "modules": identity.modules(name for name in list(sys.modules) if name.split(".")[0] == "tsp"),
         "params": identity.plain(params),
         "inputs": dict(records.check(job.input) if inputs is None else inputs),
     }
@@ -80,39 +80,55 @@ def identity_of(job: Any, inputs: Mapping[str, str] | None = None) -> dict[str, 
 def _run(main: Callable[[Any], Any], job: Any, options: Mapping[str, type], pure: bool) -> None:
     inputs = records.check(job.input)
     _not_in_the_future(job.input)
-    present, previous = identity_of(job, inputs), _previous(job.output)
-    if pure and previous is not None and previous["wildcards"] == present["wildcards"]:
-        found = identity.differences(previous, present, options)
-        if not found and records.put_back(job.output):
-            # The record follows the present settings, which may have more options than it had.
-            records.write(job.output, {**previous, **present, "modules": previous["modules"], "kept": True})
-            log.info("code, settings and inputs are those of the existing outputs, which are kept")
-            return
+    present, earlier = identity_of(job, inputs), records.read_all(job.output)
+    if pure and earlier and _is_kept(job, earlier, present, options):
+        return
     records.forget(job.output)
     started, clock = datetime.now(UTC), time.monotonic()
     facts = dict(main(job) or {})
-    _keep_resolved(job, facts, previous)
+    _keep_resolved(facts, earlier)
     made = {"started": started.isoformat(timespec="seconds"), "seconds": round(time.monotonic() - clock, 2)}
     about = {"tools": _tools(), "host": platform.node(), "version": __version__, "kept": False}
     records.write(job.output, {**present, **made, **about, **facts})
 
 
-def _previous(outputs: Iterable[str]) -> records.Record | None:
-    """The record that all outputs of an earlier run of the job have in common; it is the same but for checksums."""
-    found = [records.read(path) for path in outputs]
-    return found[0] if found and all(record is not None for record in found) else None
+def _is_kept(
+    job: Any, earlier: Mapping[Path, records.Record], present: Mapping[str, Any], options: Mapping[str, type]
+) -> bool:
+    """Put the outputs back if nothing differs; and weights, if only what `track_code: cheap` reports does."""
+    previous = next(iter(earlier.values()))
+    found = identity.differences(previous, present, options)
+    written = present["params"].get("written")
+    cheap = job.params.get("track_code") == "cheap" and written == previous["params"].get("written")
+    is_other = previous["wildcards"] != present["wildcards"] or (found and not cheap)
+    if is_other or not records.put_back(earlier):
+        return False
+    # Equal settings may have more options than the record; a later change of their defaults must be seen.
+    made = (
+        {**previous, "kept": True} if found else {**previous, **present, "modules": previous["modules"], "kept": True}
+    )
+    if found or previous.get("outdated"):
+        made["outdated"] = found
+        facts = {name: value for name, value in read_json(job.output.facts).items() if name != "outdated"}
+        write_json(job.output.facts, {**facts, "outdated": found} if found else facts)
+    records.write(job.output, made)
+    if found:
+        log.warning("the weights are kept (track_code: cheap), although they are outdated: %s", "; ".join(found))
+    else:
+        log.info("code, settings and inputs are those of the existing outputs, which are kept")
+    return True
 
 
-def _keep_resolved(job: Any, facts: dict[str, Any], previous: records.Record | None) -> None:
+def _keep_resolved(facts: dict[str, Any], earlier: Mapping[Path, records.Record]) -> None:
     """Keep the text of a resolved configuration whose settings are unchanged but for new options with their defaults.
 
     The record has the complete settings, so that a later change of such a default is seen.
     """
     defaults = facts.pop("defaults", {})
-    if previous is None or "resolved" not in previous or "resolved" not in facts:
-        return
-    if not identity.changed_settings(previous["resolved"], facts["resolved"], defaults):
-        records.put_back(job.output)
+    if earlier and "resolved" in facts:
+        previous = next(iter(earlier.values())).get("resolved", {})
+        if not identity.changed_settings(previous, facts["resolved"], defaults):
+            records.put_back(earlier)
 
 
 def _tools() -> dict[str, str]:

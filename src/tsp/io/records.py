@@ -1,7 +1,7 @@
 """Records of outputs: what each file was made of, its checksum, and a link from which it is put back.
 
-A workflow engine compares times. It cannot see that a file was damaged or edited, nor that a job that is run again would
-make the same file from the same code, settings and inputs.
+A workflow engine compares times. It cannot see that a file was damaged or edited, nor that a job that is run again
+would make the same file from the same code, settings and inputs.
 """
 
 import os
@@ -51,7 +51,7 @@ def write(paths: Iterable[str | Path], facts: Mapping[str, Any]) -> None:
     for path in map(Path, paths):
         file = record_path(path)
         if file is not None and path.is_file():
-            write_json(file, {"sha256": sha256(path), "bytes": path.stat().st_size, **facts})
+            write_json(file, {**facts, "sha256": sha256(path), "bytes": path.stat().st_size})
             _link(path, KEPT / path)
 
 
@@ -63,18 +63,30 @@ def forget(paths: Iterable[str | Path]) -> None:
             file.unlink(missing_ok=True)
 
 
-def put_back(paths: Iterable[str | Path]) -> bool:
-    """Restore all outputs of a job from their links, with the present time; False, and nothing restored, if one lacks."""
-    wanted = {Path(path): read(path) for path in paths}
-    for path, record in wanted.items():
+def read_all(paths: Iterable[str | Path]) -> dict[Path, Record]:
+    """The records of all outputs of a job; none if one of them has none."""
+    found = {Path(path): read(path) for path in paths}
+    return {} if None in found.values() else {path: record for path, record in found.items() if record is not None}
+
+
+def put_back(made: Mapping[Path, Record]) -> bool:
+    """Restore outputs from their links, with the present time.
+
+    Args:
+        made: outputs of a job and their records.
+
+    Returns:
+        Whether it was done; if one output has no undamaged link, none is restored.
+    """
+    for path, record in made.items():
         kept = KEPT / path
-        if record is None or not kept.is_file() or sha256(kept) != record["sha256"]:
+        if not kept.is_file() or sha256(kept) != record["sha256"]:
             return False
-    for path in wanted:
+    for path in made:
         if not _link(KEPT / path, path):
             return False
         os.utime(path)
-    return True
+    return bool(made)
 
 
 def check(paths: Iterable[str | Path]) -> dict[str, str]:

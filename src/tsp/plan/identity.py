@@ -232,12 +232,14 @@ def defaults_of(cls: type) -> dict[str, Any]:
     """Default values of the fields of a dataclass, as JSON gives them back; fields without one are left out."""
     made = {f.name: f.default_factory() for f in fields(cls) if f.default_factory is not MISSING}
     made |= {f.name: f.default for f in fields(cls) if f.default is not MISSING}
-    inner = {f.name: defaults_of(f.type) for f in fields(cls) if f.name not in made and _is_options(f.type)}
+    lacking = [f.type for f in fields(cls) if f.name not in made]
+    named = [f.name for f in fields(cls) if f.name not in made]
+    inner = {
+        name: defaults_of(part)
+        for name, part in zip(named, lacking, strict=True)
+        if isinstance(part, type) and is_dataclass(part)
+    }
     return {**inner, **{name: plain(value) for name, value in made.items()}}
-
-
-def _is_options(annotation: Any) -> bool:
-    return isinstance(annotation, type) and is_dataclass(annotation)
 
 
 def plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """What the rules of tables, figures and the report need, and what the preset builds."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,10 @@ class ReportPlan:
 
     Args:
         settings: the checked configuration.
-        values: the merged configuration files as the user wrote them.
     """
 
-    def __init__(self, settings: Settings, values: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.values = values
         self.repository = str(ROOT)
         self.miniature = settings.preset == "demo"
         self.captioned_tables = [table for table in settings.tables if self._is_captioned(table)]
@@ -82,9 +81,8 @@ class ReportPlan:
     # Tables and figures
 
     def entry(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What the user wrote of a table."""
-        entry: dict[str, Any] = self.values["tables"][wildcards.table]
-        return entry
+        """The options of a table."""
+        return asdict(self._table(wildcards))
 
     def cells(self, wildcards: Wildcards) -> list[Cell]:
         """Everything that a table shows."""

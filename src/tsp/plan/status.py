@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tsp.errors import TspError
 from tsp.io.files import read_json, read_text
-from tsp.plan.identity import code_version
+from tsp.plan.identity import code
 
 RULE = re.compile(r"^(?:local)?(?:rule|checkpoint) (\S+):$")
 # Rules that only name targets.
@@ -114,9 +114,9 @@ def is_running(log: Path) -> bool:
 
 def outdated_encoders(results: Path) -> list[str]:
     """Runs whose training code has changed since; `track_code: cheap` only reports them here."""
-    current = code_version("tsp.pretrain.train")
+    current = code("pretrain")
     made = {path.parent.name: read_json(path).get("code") for path in sorted(results.glob("pretrain/*/encoder.json"))}
-    return [run for run, code in made.items() if code is not None and code != current]
+    return [run for run, version in made.items() if version is not None and version != current]
 
 
 def table(found: Sequence[Stage]) -> str:

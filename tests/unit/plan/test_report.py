@@ -126,7 +126,7 @@ def test_the_report_builds_pages_of_captions_of_its_tables(paper):
     assert paper.report.shown_captions == ["results/report/captions/captions.html"]
 
 
-def test_an_entry_is_what_the_user_wrote(demo, w):
+def test_an_entry_has_all_options(demo, w):
     entry = demo.report.entry(w(table="miniature"))
-    assert "published" not in entry
+    assert entry["published"] == []
     assert entry["miniature"] is True

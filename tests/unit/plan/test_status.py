@@ -7,7 +7,7 @@ import pytest
 from tsp.cli import main
 from tsp.errors import TspError
 from tsp.io.files import write_json
-from tsp.plan.identity import code_version
+from tsp.plan.identity import code
 from tsp.plan.status import Stage, is_running, jobs_of, outdated_encoders, planned, stages, table
 
 DRY = """[Mon Nov 23 13:16:00 2026]
@@ -50,8 +50,8 @@ def test_a_held_lock_is_a_running_step(tmp_path):
 
 
 def test_encoders_of_older_code_are_named(tmp_path):
-    for run, code in {"old": "0", "new": code_version("tsp.pretrain.train")}.items():
-        write_json(tmp_path / f"pretrain/{run}/encoder.json", {"code": code})
+    for run, version in {"old": "0", "new": code("pretrain")}.items():
+        write_json(tmp_path / f"pretrain/{run}/encoder.json", {"code": version})
     write_json(tmp_path / "pretrain/converted/encoder.json", {})
     assert outdated_encoders(tmp_path) == ["old"]
 
