@@ -53,12 +53,15 @@ class Setting:
 
 
 def settings_of(rule: str, params: Mapping[str, Any]) -> list[Setting]:
-    """The parameters of a step, options key by key with their defaults."""
+    """The parameters of a step, options key by key with their defaults.
+
+    The name of a parameter that only holds options, `entry` or `config`, is no part of their keys.
+    """
     found: list[Setting] = []
     for name, value in params.items():
         standard = _standard(rule, name, value)
         if standard and isinstance(value, Mapping):
-            found += compare(value, standard, f"{name}.")
+            found += compare(value, standard, "" if name in ("entry", "config") else f"{name}.")
         else:
             found.append(Setting(key=name, value=value))
     return found

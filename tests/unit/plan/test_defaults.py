@@ -49,15 +49,15 @@ def test_differences_are_named_key_by_key():
     }
     found = {s.key: s for s in settings_of("resolve_run", json.loads(json.dumps({"entry": entry})))}
     assert [key for key, s in found.items() if s.differs] == [
-        "entry.run.encoder",
-        "entry.run.heads",
-        "entry.run.trainer.epochs",
-        "entry.run.old",
-        "entry.encoder.factory",
+        "run.encoder",
+        "run.heads",
+        "run.trainer.epochs",
+        "run.old",
+        "encoder.factory",
     ]
-    assert found["entry.run.trainer.epochs"].default == 8
-    assert not found["entry.run.trainer.betas"].differs
-    assert not found["entry.run.old"].known
+    assert found["run.trainer.epochs"].default == 8
+    assert not found["run.trainer.betas"].differs
+    assert not found["run.old"].known
 
 
 def test_methods_settings_are_compared_with_the_methods_config():
