@@ -10,6 +10,7 @@ from tsp import __version__
 from tsp.cli.evaluate import add_evaluate
 from tsp.cli.fuse import add_fuse
 from tsp.cli.sweep import add_sweep
+from tsp.cli.trace import add_trace
 from tsp.errors import TspError
 from tsp.steps import quiet_libraries
 
@@ -19,6 +20,7 @@ steps on any files of the documented formats; `tsp COMMAND --help` lists their o
 
   tsp check                                   check the whole configuration, report all errors
   tsp status                                  list done, running, stale and missing jobs and their cost
+  tsp trace results/tables/miniature.md       what made a file, down to its sources
   tsp groundtruth --dataset thumos14 --annotations val_Annotation.csv --metadata valid_metadata.csv \\
       --subset valid --output segments.csv    the clip index of the paper from official annotations
   tsp predict my.mp4 --weights results/pretrain/mini_tsp/encoder.safetensors
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_show(commands)
     _add_check(commands)
     _add_status(commands)
+    add_trace(commands)
     _add_schema(commands)
     _add_groundtruth(commands)
     _add_predict(commands)

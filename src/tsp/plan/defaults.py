@@ -15,6 +15,8 @@ from typing import Any
 UNSTATED = object()
 EMPTY: dict[str, Any] = {"list": [], "tuple": [], "dict": {}, "set": []}
 RUN = {"run": "tsp.pretrain.config:RunConfig", "encoder": "tsp.encoders.config:EncoderConfig"}
+# Parameters that hold the options of a step, and nothing else.
+WHOLE = ("entry", "config", "settings")
 # Options in the parameters of rules: rule, parameter -> their class.
 CLASSES = {
     ("render", "config"): "tsp.datasets.synthetic:SyntheticConfig",
@@ -55,13 +57,13 @@ class Setting:
 def settings_of(rule: str, params: Mapping[str, Any]) -> list[Setting]:
     """The parameters of a step, options key by key with their defaults.
 
-    The name of a parameter that only holds options, `entry` or `config`, is no part of their keys.
+    The names in `WHOLE` are left out of their keys.
     """
     found: list[Setting] = []
     for name, value in params.items():
         standard = _standard(rule, name, value)
         if standard and isinstance(value, Mapping):
-            found += compare(value, standard, "" if name in ("entry", "config") else f"{name}.")
+            found += compare(value, standard, "" if name in WHOLE else f"{name}.")
         else:
             found.append(Setting(key=name, value=value))
     return found
@@ -83,6 +85,8 @@ def _standard(rule: str, name: str, value: Any) -> Mapping[str, Any]:
     """Defaults of one parameter; empty where its class is unknown."""
     if (rule, name) in CLASSES:
         return defaults(CLASSES[rule, name])
+    if (rule, name) == ("pretrain", "settings"):
+        return {key: defaults(path) for key, path in RUN.items()}
     if name != "entry" or not isinstance(value, Mapping):
         return {}
     if rule == "resolve_run":

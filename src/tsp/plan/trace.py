@@ -16,6 +16,7 @@ from tsp.io import records
 from tsp.io.files import read_json, sha256
 from tsp.plan.defaults import Setting, plain, settings_of
 from tsp.plan.paths import RESULTS, Captions, Training
+from tsp.plan.sources import Facts, is_address, place, sources_of, stored
 
 # A larger file is hashed only if its size or time says that it may have been written after its record.
 LARGE = 2**28
@@ -42,6 +43,7 @@ class Step:
         kept: the outputs of an equal earlier job were put back.
         overrides: what the user overrode, such as `resume=anyway`.
         inputs: the files that it read, then its sources.
+        outdated: what has changed since, where `track_code: cheap` keeps the output.
         omitted: number of inputs that are not in `inputs`: below the depth, or of other cells.
     """
 
@@ -57,6 +59,7 @@ class Step:
     version: str | None
     kept: bool
     overrides: list[str]
+    outdated: list[str]
     inputs: list["File"]
     omitted: int
 
@@ -117,8 +120,7 @@ def trace(
     folder, path = locate(file, results)
     tracer = Tracer(folder)
     record = tracer.record(path)
-    stored = tracer.stored(path)
-    if record is None and stored is None:
+    if record is None and stored(place(folder, path)) is None:
         raise TspError(_no_record(path, tracer))
     only = None
     if row is not None or column is not None:
@@ -128,7 +130,7 @@ def trace(
 
 def _no_record(path: str, tracer: "Tracer") -> str:
     folder = tracer.results / records.FOLDER.name
-    if not tracer.place(path).exists():
+    if not place(tracer.results, path).exists():
         return f"{path}: no such file and no record of it in {folder}; name a file of the results, or use --results"
     if not path.startswith(f"{RESULTS}/"):
         return (
@@ -167,12 +169,6 @@ class Tracer:
         self._expanded: dict[str, float] = {}  # levels of inputs in the tree
         self._present: dict[str, tuple[str | None, int | None]] = {}
 
-    def place(self, path: str) -> Path:
-        """Where the file of a recorded path is."""
-        if path.startswith(f"{RESULTS}/"):
-            return self.results / path[len(RESULTS) + 1 :]
-        return self.results.parent / path.removeprefix("file://")
-
     def record(self, path: str) -> Record | None:
         """The record of an output; None without one."""
         file = self._record_file(path)
@@ -182,12 +178,6 @@ class Tracer:
         if not isinstance(found, Mapping):
             raise TspError(f"{file}: expected a record, a JSON object; delete it and run the step again")
         return found
-
-    def stored(self, path: str) -> Record | None:
-        """The identity that is recorded of a video in a store; None without one."""
-        place = self.place(path)
-        file = place.parent / records.FOLDER.name / f"{place.name}.json"
-        return dict(read_json(file)) if file.is_file() else None
 
     def file(self, path: str, recorded: str | None, depth: int | None = None, only: set[str] | None = None) -> File:
         """A file and, unless the tree has it already, its step.
@@ -199,10 +189,8 @@ class Tracer:
             only: inputs to follow; None: all.
         """
         record = self.record(path)
-        stored = self.stored(path) if record is None else None
-        if stored is not None:
-            exists = self.place(path).is_file()
-            return File(path=path, kind="stored", state="unchecked" if exists else "missing", facts=dict(stored))
+        if record is None and (facts := stored(place(self.results, path))) is not None:
+            return replace(self.source(path, facts), kind="stored")
         present, size = self.present(path)
         state = compared(recorded, present, size)
         if record is None:
@@ -213,21 +201,20 @@ class Tracer:
         repeated = self._expanded.get(path, -1) >= levels
         if not repeated:
             self._expanded[path] = levels
-        step = None if repeated else self._step(record, depth, only)
+        step = None if repeated else self._step(path, record, depth, only)
         found = File(path=path, kind="made", state=state, recorded=recorded, present=present, size=size)
         return replace(found, repeated=repeated, step=step)
 
-    def source(self, name: str, facts: Any) -> File:
+    def source(self, name: str, facts: Facts) -> File:
         """A file or an address outside the workflow, with what is recorded of it."""
-        known = dict(facts) if isinstance(facts, Mapping) else {"sha256": facts} if facts else {}
-        recorded = known.get("sha256")
+        recorded = facts.get("sha256")
         if is_address(name):
-            return File(path=name, kind="source", state="unchecked", recorded=recorded, facts=known)
-        present, size = self.present(name, known)
+            return File(path=name, kind="source", state="unchecked", recorded=recorded, facts=facts)
+        present, size = self.present(name, facts)
         state = compared(recorded, present, size)
-        return File(path=name, kind="source", state=state, recorded=recorded, present=present, size=size, facts=known)
+        return File(path=name, kind="source", state=state, recorded=recorded, present=present, size=size, facts=facts)
 
-    def present(self, path: str, facts: Record | None = None) -> tuple[str | None, int | None]:
+    def present(self, path: str, facts: Facts | None = None) -> tuple[str | None, int | None]:
         """Sha256 and bytes of a file as it is; None and None if it is missing.
 
         Args:
@@ -238,28 +225,28 @@ class Tracer:
             self._present[path] = self._measure(path, facts or {})
         return self._present[path]
 
-    def _measure(self, path: str, facts: Record) -> tuple[str | None, int | None]:
-        place = self.place(path)
+    def _measure(self, path: str, facts: Facts) -> tuple[str | None, int | None]:
+        file = place(self.results, path)
         try:
-            stat = place.stat()
+            stat = file.stat()
         except (OSError, ValueError):
             return None, None
-        if place.is_dir():
+        if file.is_dir():
             return None, 0
-        if facts.get("sha256") and (facts.get("size"), facts.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns):
+        if facts.get("sha256") and (facts.get("bytes"), facts.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns):
             return str(facts["sha256"]), stat.st_size
         if stat.st_size > LARGE and (record := self.record(path)) is not None:
             older = stat.st_mtime <= self._record_file(path).stat().st_mtime
             if older and record.get("bytes") == stat.st_size:
                 return record.get("sha256"), stat.st_size
-        return sha256(place), stat.st_size
+        return sha256(file), stat.st_size
 
     def _record_file(self, path: str) -> Path:
         return self.results / records.FOLDER.name / f"{path}.json"
 
-    def _step(self, record: Record, depth: int | None, only: set[str] | None) -> Step:
+    def _step(self, path: str, record: Record, depth: int | None, only: set[str] | None) -> Step:
         read = dict(record.get("inputs") or {})
-        sources = dict(record.get("sources") or {})
+        sources = sources_of(self.results, path, record)
         followed = sorted((name for name in read if only is None or name in only), key=natural)
         inputs: list[File] = []
         if depth is None or depth > 0:
@@ -271,7 +258,7 @@ class Tracer:
             wildcards=dict(record.get("wildcards") or {}),
             code=record.get("code"),
             modules=dict(record.get("modules") or {}),
-            settings=settings_of(str(record.get("rule")), record.get("params") or {}),
+            settings=settings_of(str(record.get("rule")), _params(record)),
             tools=dict(record.get("tools") or {}),
             host=record.get("host"),
             started=record.get("started"),
@@ -279,9 +266,18 @@ class Tracer:
             version=record.get("version"),
             kept=bool(record.get("kept")),
             overrides=list(record.get("overrides") or []),
+            outdated=list(record.get("outdated") or []),
             inputs=inputs,
             omitted=len(read) + len(sources) - len(inputs),
         )
+
+
+def _params(record: Record) -> dict[str, Any]:
+    """Parameters of a step; those of one that resolves an entry of the configuration are complete."""
+    params = dict(record.get("params") or {})
+    if isinstance(record.get("resolved"), Mapping):
+        params["entry"] = {name: value for name, value in record["resolved"].items() if name != "name"}
+    return params
 
 
 def compared(recorded: str | None, present: str | None, size: int | None) -> State:
@@ -291,11 +287,6 @@ def compared(recorded: str | None, present: str | None, size: int | None) -> Sta
     if recorded is None or present is None:
         return "unchecked"
     return "unchanged" if present == recorded else "changed"
-
-
-def is_address(source: str) -> bool:
-    """Whether a source is an address rather than a local file."""
-    return "://" in source and not source.startswith("file://")
 
 
 def natural(name: str) -> list[tuple[int, str]]:
