@@ -139,11 +139,11 @@ def _add_status(commands: argparse._SubParsersAction) -> None:  # type: ignore[t
 
 def _status(args: argparse.Namespace) -> int:
     from tsp.config.load import ROOT
-    from tsp.plan.status import outdated_encoders, planned, stages, table
+    from tsp.plan.outdated import report
+    from tsp.plan.status import planned, stages, table
 
     print(table(stages(planned(ROOT / "Snakefile", args.snakemake), args.results.parent / "logs")))
-    if runs := outdated_encoders(args.results):
-        print(f"trained by older code (to retrain set track_code: all, or delete the weights): {', '.join(runs)}")
+    print("".join(f"{line}\n" for line in report(args.results)), end="")
     return 0
 
 

@@ -15,6 +15,7 @@ WIDTH = 110
 DIGITS, LONGEST = 8, 72
 # Sources of a step that are shown; changed and missing ones are always shown.
 SOURCES = 8
+PLUMBING = ("code", "cells", "rows", "work", "store", "written")
 EPILOG = """
 Every file is listed with the first digits of its SHA-256. A file that the tree has already is only referred to. Marks
 compare the present files with what the steps read: CHANGED SINCE, MISSING. Versions of tools are listed where they
@@ -177,9 +178,7 @@ def _facts(file: "File") -> Iterator[str]:
 
 def _is_plumbing(key: str, value: Any) -> bool:
     """Whether a parameter only says where files are, or repeats what else is shown of the step."""
-    return key.split(".")[0] in ("code", "cells", "rows", "work", "store", "written") or (
-        isinstance(value, str) and value.startswith("results/")
-    )
+    return key.split(".")[0] in PLUMBING or (isinstance(value, str) and value.startswith("results/"))
 
 
 def _value(value: Any) -> str:

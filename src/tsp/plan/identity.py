@@ -3,6 +3,7 @@
 import ast
 import functools
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2]
@@ -18,6 +19,11 @@ def code_version(*modules: str) -> str:
     for name in sorted(_closure(modules)):
         digest.update(name.encode() + _module(name)[1].encode())
     return digest.hexdigest()[:12]
+
+
+def modules(names: Iterable[str]) -> dict[str, str]:
+    """Digest of each `tsp` module that these modules import, themselves included."""
+    return {name: _module(name)[1][:12] for name in sorted(_closure(tuple(names)))}
 
 
 def _closure(modules: tuple[str, ...]) -> set[str]:

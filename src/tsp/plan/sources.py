@@ -57,8 +57,8 @@ def _downloaded(results: Path, manifest: str, store: str) -> Iterator[tuple[str,
             stems = {Path(row.get("filename") or "").stem for row in csv.DictReader(file)}
     except (OSError, ValueError, csv.Error):
         return
-    for file in sorted((place(results, store) / RECORDS).glob("*.json")):
-        name = file.name.removesuffix(".json")
+    for path in sorted((place(results, store) / RECORDS).glob("*.json")):
+        name = path.name.removesuffix(".json")
         if Path(name).stem in stems and (record := stored(place(results, store) / name)) is not None:
             address = record.get("source") or record.get("address")
             yield (str(address), record) if address else (name, record)
