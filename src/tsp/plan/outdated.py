@@ -35,7 +35,7 @@ STAGES = {
     "train_captioner": "captioners",
     "train_proposals": "proposal generators",
 }
-OTHERS = "outputs of other rules"
+OTHERS = "outputs"
 
 
 def outdated_encoders(results: Path) -> dict[str, list[str]]:
@@ -109,15 +109,15 @@ def other_tools(results: Path) -> list[str]:
             now = present[tool]
             if now is not None and used != "unknown" and not is_same_version(str(used), now):
                 made = _subject(facts_of(record.get("wildcards"))) if rule in STAGES else rule
-                stage = found.setdefault(STAGES.get(rule, OTHERS), {})
-                stage.setdefault(f"{tool} {used}, now {now}", set()).add(made)
+                differences = found.setdefault(STAGES.get(rule, OTHERS), {})
+                differences.setdefault(f"{tool} {used}, now {now}", set()).add(made)
     lines: dict[str, list[str]] = {}
     for stage in sorted(found, key=[*STAGES.values(), OTHERS].index):
-        for difference in sorted(found[stage]):
-            subjects = sorted(found[stage][difference] - {""}, key=natural)
-            made = f"{stage} of {_some(subjects, NAMED)}" if subjects else stage
-            lines.setdefault(made, []).append(difference)
-    return [f"{made}: made with {'; '.join(differences)}" for made, differences in lines.items()]
+        for difference, made_so in sorted(found[stage].items()):
+            subjects = sorted(made_so - {""}, key=natural)
+            outputs = f"{stage} of {_some(subjects, NAMED)}" if subjects else stage
+            lines.setdefault(outputs, []).append(difference)
+    return [f"{outputs}: made with {'; '.join(differences)}" for outputs, differences in lines.items()]
 
 
 def is_same_version(used: str, now: str) -> bool:

@@ -148,13 +148,16 @@ def locate(file: str | Path, results: Path | None) -> tuple[Path, str]:
     if results is None:
         holds = [parent for parent in absolute.parents if (parent / records.FOLDER.name / RESULTS).is_dir()]
         results = holds[0] if holds else Path(RESULTS)
+        results = results.relative_to(Path.cwd()) if results.is_relative_to(Path.cwd()) else results
     root = Path(os.path.normpath(Path.cwd() / results))
     if absolute.is_relative_to(root):
         return results, str(RESULTS / absolute.relative_to(root))
     if Path(file).is_absolute() or Path(file).parts[:1] == (RESULTS,):
         return results, str(file)
     below = Path(os.path.normpath(root / file))
-    return results, str(RESULTS / below.relative_to(root)) if below.is_relative_to(root) else str(file)
+    recorded = str(RESULTS / below.relative_to(root)) if below.is_relative_to(root) else str(file)
+    exists = below.is_file() or (root / records.FOLDER.name / f"{recorded}.json").is_file()
+    return results, recorded if exists else str(file)
 
 
 class Tracer:
