@@ -68,7 +68,7 @@ def stored(file: Path) -> Facts | None:
     """What is recorded of a file in a store; None without a record.
 
     Returns:
-        What the file was made of, `source` and what the server said of it, `sha256`, `bytes` and `mtime_ns`: those of
+        What the file was made of, `source` and what the server stated, `sha256`, `bytes` and `mtime_ns`: those of
         a local source, otherwise those of the file.
     """
     path = file.parent / RECORDS / f"{file.name}.json"

@@ -129,7 +129,7 @@ def test_changed_sources_are_named(tree, results):
     os.utime(path["changed"], (1, 1))
     tree.write("data/longer.mp4", "much longer")
     for name in ("gone", "never"):
-        os.unlink(path[name])
+        (tree.folder / f"data/{name}.mp4").unlink()
     found = {"token": "first", "sources": facts}
     tree.write("results/set/raw/train/.made/sources.0.json", json.dumps(found))
     assert changed_sources(results) == [

@@ -59,7 +59,8 @@ def test_the_embedded_miniature(tmp_path, monkeypatch, capsys):
 def test_differences_follow_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     source = {"/none/a.mp4": {"sha256": "ab"}}
-    Tree(tmp_path).output("results/x.csv", "download", sources=source, wildcards={"dataset": "d", "subset": "train"})
+    wildcards = {"dataset": "d", "subset": "train"}
+    Tree(tmp_path).output("results/x.csv", "download", sources=source, wildcards=wildcards, tools={})
     assert main(["status", "--", "results/synthetic/origin/annotations.json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-3].startswith("left: 1 jobs")
