@@ -201,7 +201,8 @@ def _summary(root: "File") -> str:
     seconds = [step.seconds for step in steps.values() if step.seconds is not None]
     parts += [f"{_time(sum(seconds))} of work"] if seconds else []
     started = sorted(step.started.replace("T", " ")[:16] for step in steps.values() if step.started)
-    return ", ".join(parts) + (f"; {started[0]} to {started[-1]}" if started else "")
+    period = dict.fromkeys([started[0], started[-1]]) if started else {}
+    return ", ".join(parts) + (f"; {' to '.join(period)}" if period else "")
 
 
 def _count(number: int, noun: str) -> str:

@@ -133,9 +133,7 @@ def _no_record(path: str, tracer: "Tracer") -> str:
     if not place(tracer.results, path).exists():
         return f"{path}: no such file and no record of it in {folder}; name a file of the results, or use --results"
     if not path.startswith(f"{RESULTS}/"):
-        return (
-            f"{path}: not an output of the workflow, so nothing made it; name a file of the results, or use --results"
-        )
+        return f"{path}: not an output of the workflow; name a file of the results, or use --results"
     return (
         f"{path}: no record in {folder}: the file was made by an earlier version or copied without that folder; run its"
         " step again (delete the file, then snakemake), or copy the folder too"
@@ -218,7 +216,7 @@ class Tracer:
         return File(path=name, kind="source", state=state, recorded=recorded, present=present, size=size, facts=facts)
 
     def present(self, path: str, facts: Facts | None = None) -> tuple[str | None, int | None]:
-        """Sha256 and bytes of a file as it is; None and None if it is missing.
+        """Sha256 and bytes of a file as it is; no sha256 if it cannot be read, neither if it is missing.
 
         Args:
             path: as recorded.
@@ -242,7 +240,10 @@ class Tracer:
             older = stat.st_mtime <= self._record_file(path).stat().st_mtime
             if older and record.get("bytes") == stat.st_size:
                 return record.get("sha256"), stat.st_size
-        return sha256(file), stat.st_size
+        try:
+            return sha256(file), stat.st_size
+        except OSError:  # not readable
+            return None, stat.st_size
 
     def _record_file(self, path: str) -> Path:
         return self.results / records.FOLDER.name / f"{path}.json"

@@ -23,16 +23,18 @@ def lines(capsys, *arguments):
 def test_the_text_of_a_small_tree(tree, capsys):
     tree.write("data/a.json", "{}")
     entry = {"method": "tsp.localise.bmn", "dataset": "set", "stride": 16, "settings": {"lr": 0.5}}
-    wildcards = {"experiment": "e"}
+    wildcards, later = {"experiment": "e"}, "2026-11-26T03:00:00+00:00"
     config = tree.output("results/c.yaml", "resolve_experiment", wildcards=wildcards, params={"entry": entry})
     made = tree.output("results/b.json", "annotations", ["data/a.json"], tools={"python": "3.12.1"}, seconds=0.25)
     raw = tree.output("results/raw.h5", "infer_localiser", [config, made], kept=True)
-    path = tree.output("results/top.json", "evaluate", [raw, config], overrides=["resume=anyway"], seconds=7300)
+    path = tree.output(
+        "results/top.json", "evaluate", [raw, config], overrides=["resume=anyway"], seconds=7300, started=later
+    )
     tree.write("results/b.json", "edited")
     assert lines(capsys, path) == [
         "results/top.json  bdab7525  16 B",
         "│ evaluate",
-        "│ 2026-11-26 00:12:40 on node7 in 2.0 h; code 0123456789ab; tsp 0.1.0",
+        "│ 2026-11-26 03:00:00 on node7 in 2.0 h; code 0123456789ab; tsp 0.1.0",
         "│ with python 3.11.2, torch 2.6.0",
         "│ overrides: resume=anyway",
         "├─results/c.yaml  640aeb6b  14 B  [1]",
@@ -53,7 +55,7 @@ def test_the_text_of_a_small_tree(tree, capsys):
         "  │     source",
         "  └─results/c.yaml  640aeb6b  14 B  see [1]",
         "",
-        "4 files, 4 steps, 1 source, 1 changed since, 2.1 h of work; 2026-11-26 00:12 to 2026-11-26 00:12",
+        "4 files, 4 steps, 1 source, 1 changed since, 2.1 h of work; 2026-11-26 00:12 to 2026-11-26 03:00",
     ]
 
 

@@ -268,6 +268,16 @@ def test_json_has_everything(tree):
     assert [f.get("repeated") for f in again] == [True, True, True]
 
 
+def test_an_unreadable_file_is_not_checked(tree, monkeypatch):
+    path = tree.output("results/x", "x")
+
+    def refused(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(module, "sha256", refused)
+    assert trace(path).state == "unchecked"
+
+
 def test_shards_are_in_order():
     assert sorted(["train.10.csv", "train.9.csv", "a.1"], key=natural) == ["a.1", "train.9.csv", "train.10.csv"]
 
