@@ -46,6 +46,7 @@ rule annotations:
         "../envs/annotations.yaml"
     params:
         dataset=plan.listing,
+        rows=plan.canonical_digest,
         code=plan.code.reader("annotations"),
     script:
         "../workflow/scripts/annotations.py"
@@ -95,6 +96,7 @@ rule download:
     params:
         config=plan.download,
         store=paths.Data.RAW,
+        sources=plan.sources,
         code=code("download"),
     script:
         "../workflow/scripts/download.py"
@@ -118,6 +120,7 @@ rule standardise:
         runtime=plan.minutes(480),
     params:
         config=plan.standardise,
+        download=plan.download,
         raw=paths.Data.RAW,
         store=paths.Data.VIDEOS,
         code=code("standardise"),

@@ -138,7 +138,8 @@ def _tools() -> dict[str, str]:
         module = sys.modules.get(name)
         if module is not None:
             found[name] = str(getattr(module, "__version__", "unknown"))
-    return found
+    binaries = sys.modules.get("tsp.video.binaries")
+    return found if binaries is None else {**found, "ffmpeg": binaries.ffmpeg_version()}
 
 
 def quiet_libraries() -> None:

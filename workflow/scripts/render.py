@@ -10,7 +10,7 @@ from tsp.steps import run_step
 def main(job):
     annotations = Path(job.output[0])
     config = build(SyntheticConfig, job.params.config, "generate")
-    render(config, annotations.parent, annotations, workers=job.threads)
+    render(config, annotations.parent, annotations, workers=job.threads, code=job.params.code)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tsp.datasets.scenes import KINDS, Kind, Look, Scene, timeline
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.files import atomic
+from tsp.io.store import Store
 from tsp.names import ACTIVITYNET, file_name
 from tsp.progress import progress
 from tsp.types import Segment, Video
@@ -88,25 +89,42 @@ def read(paths: list[Path]) -> list[Video]:
     return [video for path in paths for video in read_annotations(path)]
 
 
-def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: int) -> None:
-    """Render all videos into `folder` and write `annotations`; existing files are kept.
+def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: int, *, code: str = "") -> None:
+    """Render the videos into `folder` and write `annotations`; files that would be the same again are kept.
 
     Args:
         config: what to render.
         folder: of the rendered files; `source` of a video is the path of its file.
         annotations: canonical annotations; `captions` holds segments and sentences.
         workers: number of processes.
+        code: digest of the code of this step; other code renders all files anew.
     """
-    videos = plan(config, folder)
+    videos, store = plan(config, folder), Store(folder)
+    made_by = {"code": code, "av": av.__version__, "libavcodec": list(av.library_versions["libavcodec"])}
+    wanted = {Path(v.source).name: _identity(v, k, config) | made_by for k, v in enumerate(videos)}
+    listed = videos + (_faulty(config, folder) if config.faults else [])
+    for name in store.names():
+        if name not in {Path(v.source).name for v in listed}:
+            store.remove(name)
+    unrecorded = sum(store.path(name).exists() and store.recorded(name) is None for name in wanted)
+    if unrecorded:
+        log.warning("%d videos had no record of what they show and are rendered again", unrecorded)
+    numbers = [k for k, v in enumerate(videos) if not store.is_current(name := Path(v.source).name, wanted[name])]
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(max(1, workers)) as pool:
-        jobs = pool.map(_render_one, videos, range(len(videos)), [config] * len(videos), chunksize=4)
-        for _ in progress(jobs, desc="render", total=len(videos), unit="video"):
-            pass
-    if config.faults:
-        videos += _faulty(config, folder)
-    write_annotations(annotations, videos)
-    log.info("%d videos in %s", len(videos), folder)
+        jobs = pool.map(_render_one, [videos[k] for k in numbers], numbers, [config] * len(numbers), chunksize=4)
+        for k, _ in zip(numbers, progress(jobs, desc="render", total=len(numbers), unit="video"), strict=True):
+            name = Path(videos[k].source).name
+            store.record(name, wanted[name])
+    write_annotations(annotations, listed)
+    log.info("%d videos in %s, %d of them rendered now", len(listed), folder, len(numbers))
+
+
+def _identity(video: Video, number: int, config: SyntheticConfig) -> dict[str, Any]:
+    """What the content of a file depends on; the number of videos changes none of them."""
+    form, sound = _form_and_sound(video, number, config)
+    spans = [(s.start_s, s.end_s, s.label) for s in video.segments]
+    return {"seed": config.seed, "seconds": video.duration_s, "actions": spans, "format": _name(form), "sound": sound}
 
 
 def plan(config: SyntheticConfig, folder: Path) -> list[Video]:
@@ -159,25 +177,31 @@ def _faulty(config: SyntheticConfig, folder: Path) -> list[Video]:
         replace(like, name=name, filename=file_name(name, ACTIVITYNET), source=str(folder / f"{name}.mp4"))
         for name in ("dead_link", "broken_file")
     )
-    with atomic(Path(broken.source)) as temporary:
-        temporary.write_bytes(np.random.default_rng(config.seed).bytes(20_000))
+    store, name = Store(folder), Path(broken.source).name
+    if not store.is_current(name, {"seed": config.seed}):
+        with atomic(store.path(name)) as temporary:
+            temporary.write_bytes(np.random.default_rng(config.seed).bytes(20_000))
+        store.record(name, {"seed": config.seed})
     return [dead, broken]
 
 
+def _form_and_sound(video: Video, number: int, config: SyntheticConfig) -> tuple[Format, bool]:
+    index = int(video.name.rsplit("_", 1)[-1]) if "_" in video.name else number
+    return _format(index, config), index % 3 != 2 and config.kind == "untrimmed"
+
+
+def _name(form: Format) -> str:
+    return f"{form.suffix} {form.video} {form.audio} {form.fps}"
+
+
 def _render_one(video: Video, number: int, config: SyntheticConfig) -> None:
-    path = Path(video.source)
-    if path.exists():
-        return
     kind = next(k for k in KINDS if k.label == video.segments[0].label)
     spans = [(s.start_s, s.end_s) for s in video.segments]
     assert video.duration_s is not None
     scene = Scene(kind, Look(), video.duration_s, spans, [config.seed, zlib.crc32(video.name.encode())])
-    index = int(video.name.rsplit("_", 1)[-1]) if "_" in video.name else number
-    sound = index % 3 != 2 and config.kind == "untrimmed"
-    with atomic(path) as temporary:
-        encode(
-            temporary, _format(index, config), scene, video.duration_s, _sound(kind, spans, video) if sound else None
-        )
+    form, sound = _form_and_sound(video, number, config)
+    with atomic(Path(video.source)) as temporary:
+        encode(temporary, form, scene, video.duration_s, _sound(kind, spans, video) if sound else None)
 
 
 def _sound(kind: Kind, spans: list[tuple[float, float]], video: Video) -> NDArray[np.float32]:

@@ -5,12 +5,14 @@ The rules name the methods of one `Plan`. Those of captions and of the report ar
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from tsp.config.load import build, labels_of, run_entry
 from tsp.config.settings import ExperimentConfig, Settings
 from tsp.datasets.config import DatasetConfig
-from tsp.datasets.listing import shard_digests
+from tsp.datasets.listing import canonical_digest, shard_digests
+from tsp.io.sources import facts_path, shard_token
 from tsp.localise.config import RefinesConfig
 from tsp.plan.captions import CaptionPlan
 from tsp.plan.code import StepCode
@@ -131,8 +133,20 @@ class Plan:
         if d.generate is not None:
             return "generated"
         official, shards = self.official_subset(wildcards), self._shards(wildcards)
-        digests = shard_digests(d.reader, tuple(d.annotations), official, shards, d.shard_size)
+        digests = shard_digests(d.reader, tuple(d.annotations), official, shards, d.shard_size, d.videos, d.url)
         return digests[int(wildcards.shard)] if digests else "unknown"
+
+    def canonical_digest(self, wildcards: Wildcards) -> str:
+        """Digest of the annotations with the sources of the videos, where the user provides them."""
+        d = self._dataset(wildcards)
+        if d.generate is not None:
+            return "generated"
+        return canonical_digest(d.reader, tuple(d.annotations), d.videos, d.url)
+
+    def sources(self, wildcards: Wildcards) -> str:
+        """A token that changes with the content of the local files that the videos of a shard come from."""
+        store = Path(Data.RAW.format(**wildcards))
+        return shard_token(Path(Data.LIST.format(**wildcards)), facts_path(store, wildcards.shard))
 
     @property
     def download(self) -> dict[str, Any]:
