@@ -10,6 +10,7 @@ rule table:
     """Ours, published, difference, seeds and spread; a dash where nothing was run."""
     input:
         scores=plan.report.scores,
+        encoders=plan.report.encoder_facts,
     output:
         csv=paths.Table.CSV,
         md=paths.Table.MD,
@@ -29,6 +30,7 @@ rule table:
     params:
         entry=plan.report.entry,
         cells=plan.report.cells,
+        encoders=plan.report.trained_encoders,
         code=code("table"),
     script:
         "../workflow/scripts/table.py"

@@ -97,6 +97,22 @@ class ReportPlan:
             for name, run, seed in self._cells(wildcards.table)
         ]
 
+    def trained_encoders(self, wildcards: Wildcards) -> list[str]:
+        """Runs trained here that a table depends on: its rows, their start runs, those of video-level classes."""
+        table = self._table(wildcards)
+        used = [row.run for row in table.rows]
+        names = dict.fromkeys(column.experiment for column in table.columns)
+        used += [e.labels for name in names if (e := self.settings.experiments.get(name)) and e.labels]
+        for name in used:
+            run = self.settings.runs.get(name)
+            used += [run.start] if run is not None and run.start and run.start not in used else []
+        runs = self.settings.runs
+        return [name for name in dict.fromkeys(used) if name in runs and runs[name].is_trained]
+
+    def encoder_facts(self, wildcards: Wildcards) -> list[str]:
+        """Facts of these runs, which name what is outdated."""
+        return [Run.FACTS.format(run=run) for run in self.trained_encoders(wildcards)]
+
     def row_labels(self, wildcards: Wildcards) -> list[str]:
         """Texts of a table's rows."""
         return [row.label for row in self._table(wildcards).rows]

@@ -23,7 +23,7 @@ class DownloadConfig:
     """Format selection of yt-dlp for video pages."""
     keep_raw: bool = True
     """Keep raw files; false: delete each once its standardised file is made, and fetch it again where that must be
-    made anew."""
+    recreated."""
 
     def __post_init__(self) -> None:
         """Reject options that would fail at the first video."""

@@ -156,7 +156,7 @@ class _Videos:
         words = command(Path("raw"), Path("video"), config)[1:]
         self.made_by = {"command": words, "ffmpeg": ffmpeg_version(), "code": code}
         self.remade: list[str] = []
-        """Why files that existed were made anew."""
+        """Why files that existed were recreated."""
         self.waiting: list[str] = []
         """Videos whose raw file this environment cannot fetch."""
 

@@ -130,3 +130,11 @@ def test_an_entry_has_all_options(demo, w):
     entry = demo.report.entry(w(table="miniature"))
     assert entry["published"] == []
     assert entry["miniature"] is True
+
+
+def test_encoders_behind_a_table(demo, paper, w):
+    # The rows, the start weights of TSP, and the run whose action head gives the video-level classes.
+    assert demo.report.trained_encoders(w(table="miniature")) == ["mini_tac", "mini_tsp", "mini_start"]
+    assert demo.report.encoder_facts(w(table="miniature"))[0] == "results/pretrain/mini_tac/encoder.json"
+    # Released weights and features are not trained here.
+    assert paper.report.trained_encoders(w(table="tal_activitynet_released")) == []
