@@ -51,7 +51,7 @@ rule caption_references:
     wildcard_constraints:
         dataset=one_of(plan.generated),
     conda:
-        "../envs/caption.yaml"
+        "../envs/annotations.yaml"
     params:
         official=plan.official_subset,
         code=code_version("tsp.caption.text"),

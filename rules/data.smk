@@ -26,7 +26,7 @@ rule render:
         runtime=plan.minutes(30),
     params:
         config=plan.rendering,
-        code=code_version("tsp.datasets.synthetic"),
+        code=code_version("tsp.datasets.rendering"),
     script:
         "../workflow/scripts/render.py"
 
@@ -165,10 +165,10 @@ rule metadata:
         "logs/metadata/{dataset}-{subset}.tsv"
     localrule: True
     conda:
-        "../envs/video.yaml"
+        "../envs/annotations.yaml"
     params:
         max_failed=plan.max_failed,
-        code=code_version("tsp.video.probe"),
+        code=code_version("tsp.video.metadata"),
     script:
         "../workflow/scripts/metadata.py"
 

@@ -1,7 +1,7 @@
 """Write the complete configuration of an experiment."""
 
+from tsp.config.experiments import resolve_experiment
 from tsp.config.load import write_config
-from tsp.config.resolved import resolve_experiment
 from tsp.steps import run_step
 
 

@@ -18,18 +18,11 @@ from tsp.names import feature_key
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
 from tsp.video.config import DownloadConfig
+from tsp.video.raw import MEDIA_SUFFIXES, raw_path
 
 log = logging.getLogger(__name__)
 # In bytes; file systems allow 255.
 LONGEST_NAME = 236
-MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".ts", ".wmv", ".3gp")
-
-
-def raw_path(store: Path, filename: str) -> Path | None:
-    """The raw file for a standardised file name: same stem, any extension; None if missing."""
-    stem = feature_key(filename)
-    wanted = (stem + suffix for suffix in (*MEDIA_SUFFIXES, ".media"))
-    return next((store / name for name in wanted if (store / name).is_file()), None)
 
 
 def download_shard(videos: Path, store: Path, output: Path, config: DownloadConfig) -> None:

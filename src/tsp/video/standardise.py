@@ -15,7 +15,7 @@ from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
 from tsp.video.config import StandardiseConfig
 from tsp.video.decode import VideoReader
-from tsp.video.download import raw_path
+from tsp.video.raw import raw_path
 
 log = logging.getLogger(__name__)
 

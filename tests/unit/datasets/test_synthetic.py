@@ -8,9 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from tsp.datasets import synthetic
+from tsp.datasets import rendering
+from tsp.datasets.rendering import encode, render
 from tsp.datasets.scenes import KINDS, Look, Scene, timeline
-from tsp.datasets.synthetic import FORMATS, ODD_NAMES, SyntheticConfig, encode, plan, read, render
+from tsp.datasets.synthetic import FORMATS, ODD_NAMES, SyntheticConfig, plan, read
 from tsp.errors import TspError
 from tsp.video.decode import VideoReader
 
@@ -20,7 +21,7 @@ TRIMMED = SyntheticConfig(kind="trimmed", n_train=5, n_valid=5, seconds=(0.2, 0.
 
 @pytest.fixture
 def in_threads(monkeypatch):
-    monkeypatch.setattr(synthetic, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(rendering, "ProcessPoolExecutor", ThreadPoolExecutor)
 
 
 @pytest.mark.parametrize("config", [UNTRIMMED, TRIMMED])
