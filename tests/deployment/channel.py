@@ -1,7 +1,8 @@
 """A stand-in for conda: a command, and a channel with the packages of this Python environment.
 
 Each package has the name that conda-forge gives it, contains links to one installed distribution and states what it
-depends on. An environment made from the channel can therefore import what its file requests, with dependencies, and nothing else.
+depends on. An environment made from the channel can therefore import what its file requests, with dependencies, and
+nothing else.
 """
 
 import asyncio

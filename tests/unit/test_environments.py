@@ -72,9 +72,7 @@ def test_packages_of_every_environment_are_imported_by_a_step_of_it(environments
     superfluous = []
     for name, dependencies in environments.items():
         wanted = {package for step in steps if step.environment == name for package in closure(step.script)[1]}
-        superfluous += [
-            f"{name}: {package}" for package, import_ in served(dependencies).items() if import_ not in wanted
-        ]
+        superfluous += [f"{name}: {package}" for package, by in served(dependencies).items() if by not in wanted]
     assert not superfluous, "\n".join(superfluous)
 
 
@@ -96,6 +94,13 @@ def test_large_packages_are_where_they_are_needed(environments):
     where |= {"openjdk": "caption evaluate", "spacy": "caption", "matplotlib": "report video", "yt-dlp": "download"}
     for package, names in where.items():
         assert {name for name, d in environments.items() if package in pins(d)} == set(names.split()), package
+
+
+def test_page_lists_the_rules_of_each_environment(environments, steps):
+    page = (ROOT / "profiles/README.md").read_text()
+    rows = {name: re.search(rf"^\| `{name}` \| (.*?) \|", page, re.MULTILINE)[1] for name in environments}
+    for name, rules in rows.items():
+        assert re.findall(r"`(\w+)`", rules) == [step.rule for step in steps if step.environment == name]
 
 
 @pytest.mark.parametrize("recipe", ["Dockerfile", "tsp.def"])
