@@ -44,7 +44,10 @@ def main() -> int:
             plain = [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", str(ROOT / "Snakefile")]
             call([*plain, "--directory", str(conda / "plain")], dict(os.environ))
             results = conda / "plain/results"
-        return subprocess.run([sys.executable, ROOT / "tests/compare.py", results, folder / "results"]).returncode
+        # Checksums of videos vary from run to run, because ffmpeg's order of packets does; captions are another target.
+        options = ["--other-encoder", "--without", "captions", "sound/"]
+        command = [sys.executable, ROOT / "tests/compare.py", results, folder / "results", *options]
+        return subprocess.run(command).returncode
 
 
 if __name__ == "__main__":
