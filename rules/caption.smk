@@ -53,7 +53,7 @@ rule caption_references:
     wildcard_constraints:
         dataset=one_of(plan.generated),
     conda:
-        "../envs/caption.yaml"
+        "../envs/annotations.yaml"
     params:
         official=plan.official_subset,
         code=code("caption_references"),

@@ -168,7 +168,7 @@ rule metadata:
         "logs/metadata/{dataset}-{subset}.tsv"
     localrule: True
     conda:
-        "../envs/video.yaml"
+        "../envs/annotations.yaml"
     params:
         max_failed=plan.max_failed,
         code=code("metadata"),

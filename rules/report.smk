@@ -111,7 +111,7 @@ rule overlay_video:
     benchmark:
         "logs/overlay_video/{table}.tsv"
     conda:
-        "../envs/report.yaml"
+        "../envs/video.yaml"
     params:
         labels=plan.report.row_labels,
         subset=plan.report.official_subset,

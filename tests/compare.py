@@ -1,9 +1,9 @@
 """Compare two results folders file by file: `python tests/compare.py OLD/results NEW/results`.
 
 Weights, features, raw and final predictions, proposals, scores, CSV and Markdown are compared byte for byte, p-values
-of tables to 1e-12; HTML as parsed text without times and sizes; the facts of encoders without their code version; logs
-of trainings without speeds. Videos and figures are left out unless `--all` is given, and with `--other-encoder` also
-the size and checksum of videos in manifests. Exit status 1: something differs or is missing.
+of tables to 1e-12; HTML as parsed text without times, sizes and hashes; the facts of encoders without their code
+version; logs of trainings without speeds. Videos and figures are left out unless `--all` is given, and with
+`--other-encoder` also the size and checksum of videos in manifests. Exit status 1: something differs or is missing.
 """
 
 import argparse
@@ -31,7 +31,8 @@ MEDIA = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".png", ".pdf"}
 # What a clock or a path decides, not the code.
 SPEED = re.compile(r'"items_per_s": [\d.eE+-]+')
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
-CLOCKED = re.compile(r"\b[0-9a-f]{12,64}\b|\b[\d,]+(\.\d+)? (s|min|h|MB|GB)\b")
+COMMIT = r"\b(?=\d*[a-f])[0-9a-f]{7,11}(-dirty)?\b"
+CLOCKED = re.compile(rf"{COMMIT}|\b[0-9a-f]{{12,64}}\b|\b[\d,]+(\.\d+)? (s|min|h|MB|GB)\b")
 
 
 class Text(HTMLParser):
@@ -107,13 +108,15 @@ def main() -> int:
     parser.add_argument("new", type=Path)
     parser.add_argument("--all", action="store_true", help="videos and figures too")
     parser.add_argument("--other-encoder", action="store_true", help="without size and checksum of videos in manifests")
+    parser.add_argument("--without", nargs="*", default=[], help="text in the paths of files to leave out")
     args = parser.parse_args()
     ignored = frozenset({"bytes", "sha256"} if args.other_encoder else ())
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     files = {p.relative_to(root) for root in (args.old, args.new) for p in root.rglob("*") if p.is_file()}
     for path in sorted(files):
         kind = kind_of(path)
-        if {".made", ".sums"} & set(path.parts) or (kind == "videos and figures" and not args.all):
+        skipped = any(text in path.as_posix() for text in args.without) or {".made", ".sums"} & set(path.parts)
+        if skipped or (kind == "videos and figures" and not args.all):
             continue
         old, new = args.old / path, args.new / path
         if old.is_file() and new.is_file():

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tsp.config.load import build
-from tsp.datasets.synthetic import SyntheticConfig, render
+from tsp.datasets.rendering import render
+from tsp.datasets.synthetic import SyntheticConfig
 from tsp.steps import run_step
 
 

@@ -1,7 +1,7 @@
 """Write the complete configuration of an experiment."""
 
+from tsp.config.experiments import ResolvedExperiment, resolve_experiment
 from tsp.config.load import write_config
-from tsp.config.resolved import ResolvedExperiment, resolve_experiment
 from tsp.plan.identity import defaults_of, plain
 from tsp.resolve import resolve
 from tsp.steps import run_step

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tsp.config.resolved import read_experiment
+from tsp.config.experiments import read_experiment
 from tsp.job import optional_path
 from tsp.localise.method import SubsetInputs, TrainingInputs
 from tsp.steps import run_step

@@ -113,8 +113,8 @@ def _add_check(commands: argparse._SubParsersAction) -> None:  # type: ignore[ty
 
 def _check(args: argparse.Namespace) -> int:
     from tsp.config.check import check_settings
+    from tsp.config.experiments import resolve_experiment
     from tsp.config.load import ROOT, read_folder
-    from tsp.config.resolved import resolve_experiment
     from tsp.resolve import resolve
 
     values, files = read_folder(ROOT / "config", args.configfile, args.preset)

@@ -36,7 +36,7 @@ def fetch_file(url: str, target: Path, *, timeout_s: float, bytes_per_s: float |
         bytes_per_s: limit; None: unlimited.
 
     Returns:
-        What the server states about the file: final `address`, `etag`, `last_modified`, `length` in bytes; None: not stated.
+        What the server states of the file: final `address`, `etag`, `last_modified`, `length` in bytes; None: unknown.
 
     Raises:
         FetchError: with status and reason; `transient` may be retried.

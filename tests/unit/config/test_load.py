@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from tsp.config.check import check_settings, schema
+from tsp.config.experiments import resolve_experiment
 from tsp.config.load import build, merge, read_config, read_folder, run_entry, write_config
-from tsp.config.resolved import resolve_experiment
 from tsp.errors import TspError
 from tsp.io.files import read_json
 from tsp.plan.identity import code

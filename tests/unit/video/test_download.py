@@ -25,7 +25,8 @@ from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_t
 from tsp.types import Segment, Video
 from tsp.video import download
 from tsp.video.config import DownloadConfig
-from tsp.video.download import _page_error, download_shard, fetch, fetch_again, raw_path
+from tsp.video.download import _page_error, download_shard, fetch, fetch_again
+from tsp.video.raw import raw_path
 
 BODY = bytes(range(256)) * 64
 CONFIG = DownloadConfig(timeout_s=0.3, attempts=3, workers=2)
