@@ -40,7 +40,7 @@ def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: in
         folder: of the rendered files; `source` of a video is the path of its file.
         annotations: canonical annotations; `captions` holds segments and sentences.
         workers: number of processes.
-        code: digest of the code of this step; other code renders all files again.
+        code: digest of the code of this step; other code renders all files anew.
     """
     videos, store = plan(config, folder), Store(folder)
     made_by = {"code": code, "av": av.__version__, "libavcodec": list(av.library_versions["libavcodec"])}
