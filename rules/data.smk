@@ -27,7 +27,7 @@ rule render:
     params:
         config=plan.rendering,
         files=plan.rendered_files,
-        code=code_version("tsp.datasets.synthetic"),
+        code=code("render"),
     script:
         "../workflow/scripts/render.py"
 
@@ -48,7 +48,7 @@ rule annotations:
     params:
         dataset=plan.listing,
         rows=plan.canonical_digest,
-        code=code_version("tsp.datasets.listing"),
+        code=plan.code.reader("annotations"),
     script:
         "../workflow/scripts/annotations.py"
 
@@ -73,7 +73,7 @@ rule video_list:
         official=plan.official_subset,
         shard=plan.shard,
         rows=plan.shard_digest,
-        code=code_version("tsp.datasets.listing"),
+        code=plan.code.reader("video_list"),
     script:
         "../workflow/scripts/video_list.py"
 
@@ -98,7 +98,7 @@ rule download:
         config=plan.download,
         store=paths.Data.RAW,
         sources=plan.sources,
-        code=code_version("tsp.video.download"),
+        code=code("download"),
     script:
         "../workflow/scripts/download.py"
 
@@ -124,7 +124,7 @@ rule standardise:
         download=plan.download,
         raw=paths.Data.RAW,
         store=paths.Data.VIDEOS,
-        code=code_version("tsp.video.standardise"),
+        code=code("standardise"),
     script:
         "../workflow/scripts/standardise.py"
 
@@ -147,7 +147,7 @@ rule probe:
         runtime=plan.minutes(60),
     params:
         store=paths.Data.VIDEOS,
-        code=code_version("tsp.video.probe"),
+        code=code("probe"),
     script:
         "../workflow/scripts/probe.py"
 
@@ -169,10 +169,10 @@ rule metadata:
         "logs/metadata/{dataset}-{subset}.tsv"
     localrule: True
     conda:
-        "../envs/video.yaml"
+        "../envs/annotations.yaml"
     params:
         max_failed=plan.max_failed,
-        code=code_version("tsp.video.probe"),
+        code=code("metadata"),
     script:
         "../workflow/scripts/metadata.py"
 
@@ -194,6 +194,6 @@ rule segments:
     params:
         official=plan.official_subset,
         background=plan.background,
-        code=code_version("tsp.datasets.ground_truth"),
+        code=code("segments"),
     script:
         "../workflow/scripts/segments.py"

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tsp.config.load import build
-from tsp.datasets.synthetic import SyntheticConfig, render
+from tsp.datasets.rendering import render
+from tsp.datasets.synthetic import SyntheticConfig
 from tsp.io.sources import facts_path
 from tsp.steps import run_step
 
@@ -17,4 +18,4 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake)
+    run_step(main, snakemake, pure=False)

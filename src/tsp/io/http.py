@@ -36,7 +36,7 @@ def fetch_file(url: str, target: Path, *, timeout_s: float, bytes_per_s: float |
         bytes_per_s: limit; None: unlimited.
 
     Returns:
-        What the server stated: final `address`, `etag`, `last_modified`, `length` in bytes; None: not stated.
+        What the server states of the file: final `address`, `etag`, `last_modified`, `length` in bytes; None: unknown.
 
     Raises:
         FetchError: with status and reason; `transient` may be retried.
@@ -91,7 +91,7 @@ def _begin(origin: Path, url: str, said: Mapping[str, Any]) -> None:
 def _receive(
     answer: Any, part: Path, have: int, limit: float | None, begin: Callable[[Mapping[str, Any]], None]
 ) -> dict[str, Any]:
-    """Append the body to `part`, or start over; returns what the server stated about the whole file."""
+    """Append the body to `part`, or start it again; returns what the server states about the whole file."""
     # Without a Content-Type any content is accepted; the library would assume text/plain.
     kind = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
     if kind.startswith("text/"):

@@ -108,7 +108,7 @@ class Store:
 
         Args:
             name: of the file.
-            identity: plain values; with another identity the file is made again.
+            identity: plain values; another identity means that the file is recreated.
             notes: further facts.
             known: content of the file, where its size and time are still those.
 
@@ -151,7 +151,7 @@ class Store:
             dict(record["identity"])
             dict(record["notes"])
         except (OSError, ValueError, TypeError, KeyError):
-            return None  # like no record: the file is made again
+            return None  # like no record: the file is recreated
         return dict(record)
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:

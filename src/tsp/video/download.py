@@ -20,21 +20,11 @@ from tsp.names import feature_key
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path
 from tsp.video.config import DownloadConfig
+from tsp.video.raw import MEDIA_SUFFIXES, raw_names, raw_path
 
 log = logging.getLogger(__name__)
 # In bytes; file systems allow 255.
 LONGEST_NAME = 236
-MEDIA_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".ts", ".wmv", ".3gp")
-
-
-def raw_names(filename: str) -> list[str]:
-    """Names that the raw file for a standardised file name may have: same stem, any extension."""
-    return [feature_key(filename) + suffix for suffix in (*MEDIA_SUFFIXES, ".media")]
-
-
-def raw_path(store: Path, filename: str) -> Path | None:
-    """The raw file for a standardised file name; None if missing."""
-    return next((store / name for name in raw_names(filename) if (store / name).is_file()), None)
 
 
 def download_shard(

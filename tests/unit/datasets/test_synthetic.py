@@ -9,9 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from tsp.datasets import synthetic
+from tsp.datasets import rendering
+from tsp.datasets.rendering import encode, render
 from tsp.datasets.scenes import KINDS, Look, Scene, timeline
-from tsp.datasets.synthetic import FORMATS, ODD_NAMES, SyntheticConfig, encode, plan, read, render
+from tsp.datasets.synthetic import FORMATS, ODD_NAMES, SyntheticConfig, plan, read
 from tsp.errors import TspError
 from tsp.io.sources import facts_path, shard_token
 from tsp.video.decode import VideoReader
@@ -26,7 +27,7 @@ def contents(folder):
 
 @pytest.fixture
 def in_threads(monkeypatch):
-    monkeypatch.setattr(synthetic, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(rendering, "ProcessPoolExecutor", ThreadPoolExecutor)
 
 
 @pytest.mark.parametrize("config", [UNTRIMMED, TRIMMED])

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from unit.video.make import numbers_of, write_sound, write_video
 
+from tsp.datasets.rendering import SOUND_HZ, encode
 from tsp.datasets.scenes import KINDS, Look, Scene
-from tsp.datasets.synthetic import FORMATS, SOUND_HZ, encode
+from tsp.datasets.synthetic import FORMATS
 from tsp.errors import TspError
 from tsp.io.store import Store
 from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_table
