@@ -31,7 +31,7 @@ def mine(tmp_path):
         download_shard(
             tmp_path / "list.csv", tmp_path / "raw", tmp_path / "manifest.csv", config, facts=facts, token=token
         )
-        return read_manifest(output).set_index("video")
+        return read_manifest(tmp_path / "manifest.csv").set_index("video")
 
     run.folder, run.raw = folder, tmp_path / "raw"
     run.token = lambda: shard_token(tmp_path / "list.csv", facts_path(tmp_path / "raw", "0"))
