@@ -18,7 +18,7 @@ from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path, ffmpeg_version
 from tsp.video.config import DownloadConfig, StandardiseConfig
 from tsp.video.decode import VideoReader
-from tsp.video.download import NeedsDownloader, fetch_again
+from tsp.video.fetching import NeedsDownloader, fetch_again
 from tsp.video.raw import raw_names, raw_path
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,10 @@ from tsp.io.http import FetchError
 from tsp.io.store import Store
 from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_table
 from tsp.types import Segment, Video
-from tsp.video import download
+from tsp.video import fetching as raw_files
 from tsp.video.config import DownloadConfig
-from tsp.video.download import download_shard, fetch, fetch_again
+from tsp.video.download import download_shard
+from tsp.video.fetching import fetch, fetch_again
 from tsp.video.raw import raw_path
 
 BODY = bytes(range(256)) * 64
@@ -346,7 +347,7 @@ def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(download, "fetch_file", full)
+    monkeypatch.setattr(raw_files, "fetch_file", full)
     with pytest.raises(TspError, match=r"cannot be written.*No space left"):
         run_shard(tmp_path, [("a", "v_a.mp4", url(server, "ok"))])
 
@@ -366,7 +367,7 @@ def test_local_files(tmp_path, scheme):
 def test_local_files_on_another_disk_are_copied(tmp_path, monkeypatch):
     (tmp_path / "a.xyz").write_bytes(BODY)
     (tmp_path / "raw").mkdir()
-    monkeypatch.setattr(download.Path, "hardlink_to", lambda *arguments: (_ for _ in ()).throw(OSError(18, "")))
+    monkeypatch.setattr(raw_files.Path, "hardlink_to", lambda *arguments: (_ for _ in ()).throw(OSError(18, "")))
     path = fetch("v_a.mp4", str(tmp_path / "a.xyz"), tmp_path / "raw", CONFIG)
     assert path == tmp_path / "raw/v_a.media" == raw_path(tmp_path / "raw", "v_a.mp4")
     assert path.stat().st_ino != (tmp_path / "a.xyz").stat().st_ino

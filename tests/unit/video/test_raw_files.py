@@ -11,7 +11,7 @@ from tsp.io import store
 from tsp.io.sources import facts_path, shard_token
 from tsp.io.store import Store
 from tsp.io.tables import LIST_COLUMNS, read_manifest, write_table
-from tsp.video import download
+from tsp.video import fetching
 from tsp.video.config import DownloadConfig
 from tsp.video.download import download_shard
 
@@ -60,7 +60,7 @@ def moved(source, content):
 @pytest.mark.parametrize("linked", [True, False])
 def test_a_source_replaced_under_its_name(mine, monkeypatch, replace_by, linked):
     if not linked:
-        monkeypatch.setattr(download.Path, "hardlink_to", lambda *arguments: (_ for _ in ()).throw(OSError(18, "")))
+        monkeypatch.setattr(fetching.Path, "hardlink_to", lambda *arguments: (_ for _ in ()).throw(OSError(18, "")))
     for name in ("a.mp4", "b.mp4"):
         (mine.folder / name).write_bytes(name.encode())
     mine("a.mp4", "b.mp4")

@@ -19,7 +19,7 @@ from tsp.datasets.synthetic import FORMATS
 from tsp.errors import TspError
 from tsp.io.store import Store
 from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_table
-from tsp.video import download, standardise
+from tsp.video import standardise
 from tsp.video.binaries import ffmpeg_version
 from tsp.video.config import DownloadConfig, StandardiseConfig
 from tsp.video.decode import VideoReader
@@ -358,11 +358,10 @@ def test_a_source_that_changed_behind_its_manifest_is_a_row(two, tmp_path):
     assert found.loc["a", "reason"].endswith("a.mkv: other content than at its download; download the shard again")
 
 
-def test_a_video_page_needs_its_downloader(tmp_path, raw, monkeypatch):
+def test_a_video_page_needs_its_downloader(tmp_path, raw):
     page = "https://www.youtube.com/watch?v=x"
     Store(raw).record("v_good.mkv", {"address": page, "format": "b"}, notes={"source": page})
     (raw / "v_good.mkv").unlink()
-    monkeypatch.setattr(download.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TspError, match=r"^1 raw files of video pages .* --cores 1 -- \S+/download\.csv$"):
         run_shard(tmp_path, [("good", "ok")])
     # Without a record the download step fetches it, whatever `keep_raw` says.

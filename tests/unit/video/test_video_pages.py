@@ -7,7 +7,8 @@ import pytest
 import yt_dlp
 
 from tsp.video.config import DownloadConfig
-from tsp.video.download import _page_error, fetch
+from tsp.video.fetching import fetch
+from tsp.video.pages import fetch_page, page_error
 
 
 class Page(Exception):
@@ -27,7 +28,7 @@ class Page(Exception):
     ],
 )
 def test_words_of_video_pages(text, status):
-    fault = _page_error(Page(text))
+    fault = page_error(Page(text))
     assert fault.status == status
     assert not str(fault).startswith("ERROR")
 
@@ -36,9 +37,9 @@ def test_codes_of_video_pages():
     for code, status in ((404, "gone"), (429, "transient"), (451, "blocked")):
         error = Page("ERROR: HTTP Error")
         error.exc_info = (None, types.SimpleNamespace(status=code), None)
-        assert _page_error(error).status == status
+        assert page_error(error).status == status
     with pytest.raises(OSError, match="No space"):
-        _page_error(Page("ERROR: unable to write data: [Errno 28] No space left on device"))
+        page_error(Page("ERROR: unable to write data: [Errno 28] No space left on device"))
 
 
 def test_a_page_goes_to_yt_dlp(tmp_path, monkeypatch):
@@ -62,14 +63,16 @@ def test_a_page_goes_to_yt_dlp(tmp_path, monkeypatch):
     monkeypatch.setattr(yt_dlp, "YoutubeDL", Fake)
     (tmp_path / "cookies.txt").write_text("# Netscape HTTP Cookie File\n")
     config = DownloadConfig(cookies=str(tmp_path / "cookies.txt"), rate_limit="1M")
-    path = fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, config)
+    path = fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, config, fetch_page=fetch_page)
     assert path == tmp_path / "v_a.webm"
     assert seen["urls"] == ["https://www.youtube.com/watch?v=-abc"]
     assert seen["ratelimit"] == 2**20
     assert seen["cookiefile"] != str(tmp_path / "cookies.txt")
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["cookies.txt", "v_a.webm"]
     del seen["urls"]
-    fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, config)
+    fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, config, fetch_page=fetch_page)
     assert "urls" not in seen
-    fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, replace(config, format="b"))
+    fetch(
+        "v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, replace(config, format="b"), fetch_page=fetch_page
+    )
     assert seen["format"] == "b"
