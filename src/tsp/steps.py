@@ -45,8 +45,8 @@ def run_step(
         options: names of params that are the options of a dataclass, and the dataclass.
         pure: whether the outputs follow from the declared inputs, the params and the code. A step that also reads
             sources outside the workflow always runs.
-        unfinished: what an interrupted run of the step leaves. Only under the same code, settings and inputs is it
-            resumed, or with `resume: anyway` in the configuration, which is recorded.
+        unfinished: what an interrupted run of the step leaves. It is resumed under the same code, settings and inputs
+            only; `resume: anyway` in the configuration accepts differences and records them.
     """
     path = Path(job.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import json
 import runpy
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -42,9 +43,10 @@ def extract(repository, monkeypatch):
         return real(paths, *args, **options)
 
     def run(code="1", **config):
+        files = {"weights": "encoder.safetensors", "manifest": MANIFEST, "config": "config.yaml"}
         job = SimpleNamespace(
             rule="extract_features",
-            input=InputFiles(fromdict={"weights": "encoder.safetensors", "manifest": MANIFEST, "config": "config.yaml"}),
+            input=InputFiles(fromdict=files),
             output=OutputFiles([OUTPUT]),
             params=Params(fromdict={"videos": "videos", "work": WORK, "config": asdict(ExtractConfig()), "code": code}),
             wildcards=Wildcards(fromdict={"stride": "4"}),
@@ -112,10 +114,7 @@ def test_other_code_is_refused_and_an_override_is_recorded(interrupted, capsys):
 
 
 def test_other_weights_are_refused_and_never_mixed(interrupted, capsys):
-    with open("encoder.safetensors", "r+b") as file:
-        file.seek(-1, 2)
-        last = file.read(1)[0]
-        file.seek(-1, 2)
-        file.write(bytes([last ^ 1]))
+    weights = Path("encoder.safetensors").read_bytes()
+    Path("encoder.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
     assert "inputs: input encoder.safetensors; delete" in refused(interrupted, capsys)
     assert interrupted(resume="anyway") == list(FRAMES)

@@ -62,8 +62,8 @@ class Settings:
     preset: Literal["demo", "paper"] = "demo"
     """`demo`: the embedded miniature (adds config/demo.yaml); `paper`: ActivityNet and THUMOS14."""
     resume: Literal["refuse", "anyway"] = "refuse"
-    """Interrupted training or extraction whose code, settings or inputs have changed since: an error that names the
-    differences, or resumed, which is recorded with the outputs. For a single call: `--config resume=anyway`."""
+    """An interrupted training or extraction whose code, settings or inputs have changed: an error that names the
+    differences, or resumed, with the differences recorded. For one call: `--config resume=anyway`."""
     build: BuildConfig
     """Targets of `all`."""
     datasets: dict[str, DatasetConfig]

@@ -142,7 +142,7 @@ def failed_attributes(failed: Mapping[str, str], n_failed: int | None = None) ->
 
 
 def add_resumed(path: str | Path, differences: list[str]) -> None:
-    """State in a feature file in spite of which differences its extraction was resumed: attribute `resumed`, JSON."""
+    """Add the attribute `resumed` to a feature file: the differences accepted when its extraction was resumed."""
     with h5py.File(path, "r+") as file:
         file.attrs["resumed"] = json.dumps(differences)
 

@@ -21,17 +21,17 @@ log = logging.getLogger("tsp.steps")
 def begin(
     work: Path, state: str, present: Identity, differences: Callable[[Identity, Identity], list[str]], *, anyway: bool
 ) -> list[str]:
-    """Record what new work is made of; refuse to resume work that was made of something else.
+    """Record the identity of new work; refuse to resume work of another identity.
 
     Args:
         work: folder of the unfinished work.
         state: pattern of the files below it that a step resumes from; without one the work is new.
-        present: what it would be made of now.
+        present: code, settings and inputs.
         differences: names what differs between two identities.
-        anyway: resume in spite of differences. They stay recorded in the folder until the work is finished.
+        anyway: accept the differences. They stay recorded in the folder until the work is finished.
 
     Returns:
-        The differences in spite of which the work has been resumed, now or earlier.
+        The differences accepted now and earlier.
 
     Raises:
         TspError: there are differences and `anyway` is not set.
@@ -48,19 +48,19 @@ def begin(
             f" delete {work} to start again, or resume it with --config resume=anyway"
         )
     if found:
-        log.warning("resumed in spite of differences (resume=anyway): %s", _listed(found))
+        log.warning("resuming despite differences (resume=anyway): %s", _listed(found))
         write_json(work / FILE, {**present, "resumed": resumed})
     return resumed
 
 
 def accepted(work: Path) -> list[str]:
-    """The differences in spite of which the work of a folder is resumed."""
+    """The differences accepted for the work of a folder."""
     found: list[str] = _read(work).get("resumed", [])
     return found
 
 
 def finish(work: Path) -> None:
-    """Drop the identity of finished work, and its folder if nothing else is in it."""
+    """Remove the identity of finished work, and its folder if it is empty then."""
     (work / FILE).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         work.rmdir()

@@ -1,7 +1,7 @@
-"""Work that an interrupted step leaves, and whether the same step may resume it.
+"""Whether a step may resume the work of its interrupted predecessor.
 
-A training or the extraction of a shard takes hours. Its work folder says of which code, settings and inputs the work is
-made; under others the step stops, unless `resume: anyway` is set.
+The work folder of a training, or of the extraction of a shard, records code, settings and inputs. Under others the step
+stops, unless `resume: anyway` is set.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,18 +29,18 @@ class Unfinished:
     """Names of inputs that list items, each of which the step compares itself."""
 
     def begin(self, job: Any, present: Mapping[str, Any], options: Mapping[str, type]) -> list[str]:
-        """Record what new work is made of, or compare it with that of the work to resume.
+        """Record the identity of new work, or compare it with that of the work to resume.
 
         Args:
             job: Snakemake's object.
-            present: what the outputs of the job are made of (`steps.identity_of`).
+            present: identity of the job (`steps.identity_of`).
             options: see `steps.run_step`.
 
         Returns:
-            The differences in spite of which the work is resumed.
+            The differences that the user has accepted.
 
         Raises:
-            TspError: the work was made of something else and `resume` is not `anyway`.
+            TspError: there are differences and `resume` is not `anyway`.
         """
 
         def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -50,7 +50,7 @@ class Unfinished:
         return resume.begin(Path(job.params.work), self.state, self._identity(job, present), differences, anyway=anyway)
 
     def finish(self, job: Any, differences: list[str]) -> None:
-        """Drop the record of the finished work, and state in its outputs in spite of what it was resumed."""
+        """Remove the identity of finished work; accepted differences are stated in the outputs."""
         if differences and job.output.get("facts") is not None:
             write_json(job.output.facts, {**read_json(job.output.facts), "resumed": differences})
         elif differences:

@@ -1,4 +1,4 @@
-"""Steps that resume unfinished work only under the code, settings and inputs that it was made of."""
+"""Steps that resume unfinished work only under the same code, settings and inputs."""
 
 import shutil
 from pathlib import Path
@@ -172,7 +172,7 @@ def test_when_something_is_written_may_change(training):
 
 def test_an_override_resumes_and_is_recorded(training, capsys):
     training.run(code="2", resume="anyway")
-    assert "resumed in spite of differences (resume=anyway): code of the step" in capsys.readouterr().err
+    assert "resuming despite differences (resume=anyway): code of the step" in capsys.readouterr().err
     assert read_json("results/w.json")["resumed"] == ["code of the step"]
     assert records.read("results/w.safetensors")["overrides"] == ["code of the step"]
     resumed = weights()
