@@ -1,0 +1,191 @@
+"""Start Snakemake and its step scripts as forks of a process that has the libraries loaded.
+
+A start of Python with torch takes two seconds, and a campaign starts it tens of thousands of times. `python server.py`
+imports third-party libraries only, never `tsp`: each run reads the modules of its own copy of the repository.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = (
+    "snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.script", "snakemake.benchmark", "snakemake.report",
+    "torch", "numpy", "pandas", "scipy.stats", "scipy.sparse", "av", "h5py", "matplotlib.pyplot", "jinja2", "yaml",
+    "pydantic", "safetensors.torch", "ffmpeg", "PIL.Image", "tqdm",
+)  # fmt: skip
+
+
+class Server:
+    """A running fork server, and the runs it started.
+
+    Args:
+        folder: of the server's socket.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.address = str(folder / "socket")
+        Path(self.address).unlink(missing_ok=True)
+        self.process = subprocess.Popen([sys.executable, __file__, self.address], start_new_session=True)
+        while not Path(self.address).exists():
+            if self.process.poll() is not None:
+                sys.exit("error: the fork server did not start")
+            time.sleep(0.05)
+
+    def start(self, task: dict[str, Any]) -> "Run":
+        """Start one task: `{"cwd", "environment", "output", "path", "arguments"}`, see `_snakemake`."""
+        return Run(_request(self.address, task))
+
+    def close(self) -> None:
+        """End the server; runs that still go on are the caller's."""
+        self.process.terminate()
+        self.process.wait()
+
+
+class Run:
+    """A started task: leader of a process group."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.file = connection.makefile("r")
+        self.pid = int(self.file.readline())
+
+    def wait(self) -> int:
+        """Its exit status; negative: the signal that ended it."""
+        status = int(self.file.readline() or -9)
+        self.connection.close()
+        return status
+
+    def kill(self) -> int:
+        """kill -9 of the whole process group."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        return self.wait()
+
+
+def _request(address: str, task: dict[str, Any]) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(address)
+    connection.sendall(json.dumps(task).encode() + b"\n")
+    return connection
+
+
+def serve(address: str, work: Any) -> None:
+    """Fork for each request; the fork calls `work(task)`, and its exit status is the answer.
+
+    The listening process ends with its parent.
+    """
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(address)
+    listening.listen(64)
+    listening.settimeout(1)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    parent = os.getppid()
+    while os.getppid() == parent:
+        try:
+            connection, _ = listening.accept()
+        except TimeoutError:
+            continue
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listening.close()
+            connection.settimeout(None)
+            task = json.loads(connection.makefile("r").readline())
+            child = os.fork()
+            if child == 0:
+                # `exit` of the interpreter, so that whatever a step registered at exit happens.
+                work(task, connection)
+                sys.exit(0)
+            _, status = os.waitpid(child, 0)
+            try:
+                connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+            except OSError:
+                pass
+            os._exit(0)
+        connection.close()
+    os._exit(0)
+
+
+def _snakemake(task: dict[str, Any], connection: socket.socket) -> None:
+    """Run Snakemake as leader of a process group, its steps as forks that are made before it starts any thread."""
+    os.setsid()
+    connection.sendall(f"{os.getpid()}\n".encode())
+    output = os.open(task["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ.update(task["environment"])
+    os.chdir(task["cwd"])
+    sys.path[:0] = task["path"]
+    address = f"{task['output']}.socket"
+    Path(address).unlink(missing_ok=True)
+    if os.fork() == 0:
+        serve(address, _step)
+    while not Path(address).exists():
+        time.sleep(0.01)
+    _start_steps_at(address)
+    for hook in task.get("hooks", []):
+        module, function = hook.split(":")
+        getattr(importlib.import_module(module), function)()
+    from snakemake.cli import main
+
+    sys.argv = ["snakemake", *task["arguments"]]
+    main(task["arguments"])
+
+
+def _start_steps_at(address: str) -> None:
+    from snakemake.script import PythonScript
+
+    def execute_script(self: Any, fname: str, edit: bool = False) -> None:
+        start = time.monotonic()
+        connection = _request(address, {"script": fname})
+        status = int(connection.makefile("r").readline() or -9)
+        connection.close()
+        if self.bench_record is not None:
+            self.bench_record.running_time = time.monotonic() - start
+        if status:
+            raise subprocess.CalledProcessError(status, ["python", fname])
+
+    PythonScript.execute_script = execute_script
+
+
+def _step(task: dict[str, Any], connection: socket.socket) -> None:
+    connection.close()
+    sys.argv = [task["script"]]
+    sys.path[0:0] = [str(Path(task["script"]).parent)]
+    runner = os.environ.get("CAMPAIGN_STEP")
+    if runner:
+        module, function = runner.split(":")
+        getattr(importlib.import_module(module), function)(task["script"])
+    else:
+        runpy.run_path(task["script"], run_name="__main__")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("address")
+    address = parser.parse_args().address
+    os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    # The folder of this file would shadow libraries.
+    sys.path.remove(str(Path(__file__).parent))
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    import torch
+
+    torch.set_num_threads(1)
+    assert not any(name.split(".")[0] == "tsp" for name in sys.modules), "the server must not hold modules under test"
+    serve(address, _snakemake)
+
+
+if __name__ == "__main__":
+    main()
