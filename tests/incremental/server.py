@@ -5,15 +5,20 @@ imports third-party libraries only, never `tsp`: each run reads the modules of i
 """
 
 import argparse
+import atexit
+import gc
 import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +64,20 @@ class Run:
         self.file = connection.makefile("r")
         self.pid = int(self.file.readline())
 
-    def wait(self) -> int:
-        """Its exit status; negative: the signal that ended it."""
-        status = int(self.file.readline() or -9)
+    def wait(self, seconds: float = 1200) -> int:
+        """Its exit status; negative: the signal that ended it; after so many seconds it is killed."""
+        self.connection.settimeout(seconds)
+        try:
+            status = int(self.file.readline() or -9)
+        except TimeoutError:
+            os.killpg(self.pid, signal.SIGKILL)
+            status = -9
         self.connection.close()
         return status
+
+    def is_over(self, seconds: float) -> bool:
+        """Whether it ends within so many seconds."""
+        return bool(select.select([self.connection], [], [], seconds)[0])
 
     def kill(self) -> int:
         """kill -9 of the whole process group."""
@@ -104,9 +118,7 @@ def serve(address: str, work: Any) -> None:
             task = json.loads(connection.makefile("r").readline())
             child = os.fork()
             if child == 0:
-                # `exit` of the interpreter, so that whatever a step registered at exit happens.
-                work(task, connection)
-                sys.exit(0)
+                _end(work, task, connection)
             _, status = os.waitpid(child, 0)
             try:
                 connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
@@ -115,6 +127,23 @@ def serve(address: str, work: Any) -> None:
             os._exit(0)
         connection.close()
     os._exit(0)
+
+
+def _end(work: Any, task: dict[str, Any], connection: socket.socket) -> None:
+    """Do the work and end; without taking the interpreter apart, which costs a second with all libraries loaded."""
+    status = 1
+    try:
+        work(task, connection)
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _snakemake(task: dict[str, Any], connection: socket.socket) -> None:
@@ -184,6 +213,9 @@ def main() -> None:
 
     torch.set_num_threads(1)
     assert not any(name.split(".")[0] == "tsp" for name in sys.modules), "the server must not hold modules under test"
+    # Garbage collection of a fork would copy every page.
+    gc.collect()
+    gc.freeze()
     serve(address, _snakemake)
 
 
