@@ -57,6 +57,10 @@ class Repository:
         path.write_text(text, encoding="utf-8")
         self._date(path)
 
+    def changed(self) -> dict[str, str]:
+        """Original text of all files that edits have changed."""
+        return {name: (content or b"").decode() for name, content in self._original.items()}
+
     def snapshot(self) -> dict[str, str]:
         """Text of all files that edits have changed so far."""
         return {name: self.read(name) for name in self._original}
@@ -96,7 +100,11 @@ class Workflow:
     """
 
     def __init__(
-        self, server: Server, repository: Repository, targets: list[str], environment: dict[str, str] | None = None,
+        self,
+        server: Server,
+        repository: Repository,
+        targets: list[str],
+        environment: dict[str, str] | None = None,
         hooks: list[str] | None = None,
     ) -> None:
         self.server, self.repository, self.targets = server, repository, targets
@@ -149,13 +157,14 @@ def jobs_between(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[st
     """
     ran: dict[str, list[str]] = {}
     for name, record in after.items():
-        old = before.get(name)
-        if record.get("kept") or (old is not None and moment(old) == moment(record)):
+        if record.get("kept") or (name in before and moment(before[name]) == moment(record)):
             continue
         job = f"{record.get('rule')} {' '.join(map(str, record.get('wildcards', {}).values()))}".strip()
         ran.setdefault(job, []).append(name)
     same = {
-        job for job, names in ran.items() if all(n in before and before[n]["sha256"] == after[n]["sha256"] for n in names)
+        job
+        for job, names in ran.items()
+        if all(n in before and before[n]["sha256"] == after[n]["sha256"] for n in names)
     }
     return ran, same
 

@@ -1,4 +1,4 @@
-"""Edits of code and configuration: found by syntax tree, chosen with a seed, harmless enough that the code still runs."""
+"""Edits of code and configuration, found by syntax tree; most leave code that still runs."""
 
 import ast
 import copy
@@ -12,7 +12,15 @@ from typing import Any, Literal, get_args, get_origin
 from incremental.common import Repository
 
 # Planning reads these too; a wrong value there is a broken workflow, not an edited step.
-UNTOUCHED = ("tsp/plan/", "tsp/cli/", "tsp/steps.py", "tsp/job.py", "tsp/errors.py", "tsp/progress.py", "tsp/io/records.py")
+UNTOUCHED = (
+    "tsp/plan/",
+    "tsp/cli/",
+    "tsp/steps.py",
+    "tsp/job.py",
+    "tsp/errors.py",
+    "tsp/progress.py",
+    "tsp/io/records.py",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from incremental.edits import options_of, other
+
 from tsp.caption.config import Config as CaptionConfig
 from tsp.config.check import check_settings
 from tsp.config.load import build, read_folder
@@ -26,6 +27,27 @@ def fields_of_preset() -> list[Field]:
     return [*_of_datasets(settings), *_of_methods(settings), *_of_others(settings)]
 
 
+def fields_of_small() -> list[Field]:
+    """Those with a number or a choice: fields of the miniature that a real run of the small workflow survives."""
+    unsafe = (
+        "length",
+        "durations",
+        "bins",
+        "workers",
+        "classes",
+        "layers",
+        "shards",
+        "shard_size",
+        "generate",
+        "tables",
+    )
+    return [
+        (path, value)
+        for path, value in fields_of_preset()
+        if isinstance(value, int | float) and not unsafe & set(path) and "epochs" not in path
+    ]
+
+
 def _others(prefix: tuple[str, ...], config: Any) -> list[Field]:
     return [((*prefix, *path), other(kind, value)) for path, kind, value in options_of(type(config), config)]
 
@@ -34,7 +56,9 @@ def _of_datasets(settings: Settings) -> list[Field]:
     found: list[Field] = []
     for name in DATASETS:
         config = settings.datasets[name]
-        found += [field for field in _others(("datasets", name), config) if field[0][2] not in ("generate", "standardise")]
+        found += [
+            field for field in _others(("datasets", name), config) if field[0][2] not in ("generate", "standardise")
+        ]
         for key, cls in (("generate", SyntheticConfig), ("standardise", StandardiseConfig)):
             found += _others(("datasets", name, key), build(cls, getattr(config, key), key))
     return found
@@ -63,5 +87,3 @@ def _of_others(settings: Settings) -> list[Field]:
     for name in TABLES:
         found += [((*path[:2], path[2]), value) for path, value in _others(("tables", name), settings.tables[name])]
     return found
-
-

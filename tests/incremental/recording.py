@@ -43,7 +43,9 @@ def run(script: str) -> None:
         runpy.run_path(script, run_name="__main__")
     finally:
         modules = sorted(n for n, m in list(sys.modules.items()) if n.split(".")[0] == "tsp" and hasattr(m, "__file__"))
-        files = sorted({str(p.relative_to(root)) for name in opened if (p := Path(name).resolve()).is_relative_to(root)})
+        files = sorted(
+            {str(p.relative_to(root)) for name in opened if (p := Path(name).resolve()).is_relative_to(root)}
+        )
         files = [f for f in files if not f.endswith((".py", ".pyc")) and (root / f).is_file()]
         late = Path(os.environ["CAMPAIGN_RECORDS"]) / f"defaults-{os.getpid()}"
         defaults = sorted(set(late.read_text().split()) if late.exists() else set())
@@ -146,7 +148,9 @@ def merged(folder: Path) -> dict[str, Any]:
 
 def key_of(rule: str, wildcards: dict[str, str]) -> str:
     """Rule and wildcards that choose code: not seed, shard or stride."""
-    return json.dumps([rule, {k: v for k, v in wildcards.items() if k not in ("seed", "shard", "stride")}], sort_keys=True)
+    return json.dumps(
+        [rule, {k: v for k, v in wildcards.items() if k not in ("seed", "shard", "stride")}], sort_keys=True
+    )
 
 
 def record_for(rule: str, wildcards: dict[str, str], records: dict[str, Any]) -> dict[str, Any] | None:
@@ -161,5 +165,3 @@ def record_for(rule: str, wildcards: dict[str, str], records: dict[str, Any]) ->
         return sum((k == "experiment") * 10 + 1 for k, v in entry["wildcards"].items() if wildcards.get(k) == v)
 
     return dict(max(same, key=alike)) if same else None
-
-

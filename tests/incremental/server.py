@@ -6,6 +6,7 @@ imports third-party libraries only, never `tsp`: each run reads the modules of i
 
 import argparse
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
-    "snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.script", "snakemake.benchmark", "snakemake.report",
+    "snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.script", "snakemake.benchmark",
     "torch", "numpy", "pandas", "scipy.stats", "scipy.sparse", "av", "h5py", "matplotlib.pyplot", "jinja2", "yaml",
     "pydantic", "safetensors.torch", "ffmpeg", "PIL.Image", "tqdm",
 )  # fmt: skip
@@ -81,10 +82,8 @@ class Run:
 
     def kill(self) -> int:
         """kill -9 of the whole process group."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         return self.wait()
 
 
@@ -120,10 +119,8 @@ def serve(address: str, work: Any) -> None:
             if child == 0:
                 _end(work, task, connection)
             _, status = os.waitpid(child, 0)
-            try:
+            with contextlib.suppress(OSError):
                 connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
-            except OSError:
-                pass
             os._exit(0)
         connection.close()
     os._exit(0)

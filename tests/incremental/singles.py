@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from incremental import edits
 from incremental.common import Repository, Workflow, computed, jobs_between, last_error
 from incremental.fields import fields_of_preset
@@ -51,7 +50,9 @@ class Singles:
         self.folder.mkdir(parents=True)
         self.repository = Repository(folder / "repository", original)
         self.closures = json.loads(closures.read_text())
-        self.settings: dict[str, Any] = {"runs": {"mini_start": {"track_code": "all"}, "mini_tsp": {"track_code": "all"}}}
+        self.settings: dict[str, Any] = {
+            "runs": {"mini_start": {"track_code": "all"}, "mini_tsp": {"track_code": "all"}}
+        }
         self.seed = seed
         self.report = folder / "report.json"
         environment = {
@@ -67,7 +68,9 @@ class Singles:
         files = {f: m for m in modules if (f := self._file(m)) is not None and not f.endswith("__init__.py")}
         resources = sorted({name for entry in self.closures.values() for name in entry["files"]})
         found = [
-            Single(kind="field", name=".".join(path), apply=_field(path, value), touches=frozenset({".".join(path[:2])}))
+            Single(
+                kind="field", name=".".join(path), apply=_field(path, value), touches=frozenset({".".join(path[:2])})
+            )
             for path, value in fields_of_preset()
         ]
         for kind in ("constant", "default"):
@@ -79,9 +82,7 @@ class Singles:
             name = f"workflow/scripts/{script.name}"
             touches = frozenset({e["rule"] for e in self.closures.values() if e["script"] == name})
             found.append(Single(kind="script", name=name, apply=_append(name), touches=touches))
-        found += [
-            Single(kind="resource", name=f, apply=_append(f), touches=self._rules("files", f)) for f in resources
-        ]
+        found += [Single(kind="resource", name=f, apply=_append(f), touches=self._rules("files", f)) for f in resources]
         quiet = [*list(files)[::4], *(f"workflow/scripts/{p.name}" for p in self._scripts())][::2]
         found += [Single(kind="comment", name=f, apply=_comment(f), touches=frozenset({f})) for f in quiet]
         random.Random(self.seed).shuffle(found)

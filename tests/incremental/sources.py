@@ -35,7 +35,9 @@ def annotation_row(chances: random.Random, folder: Path) -> str | None:
         elif kind == "moved":
             row["segment"] = [row["segment"][0], round(row["segment"][1] + chances.uniform(0.1, 0.5), 2)]
         else:
-            row["label"] = chances.choice([v for v in ("hop", "shake", "circle", "slash", "weave") if v != row["label"]])
+            row["label"] = chances.choice(
+                [v for v in ("hop", "shake", "circle", "slash", "weave") if v != row["label"]]
+            )
         return f"annotation {kind} in {name}"
 
     return _annotations(folder, change)

@@ -73,7 +73,7 @@ def parts(root: Path, rule: str, wildcards: dict[str, str], job: Any) -> dict[st
     used = frozenset(record.get("defaults", []))
     modules = {n: module_code(root, n, used) for n in record.get("modules", []) if not RUNNING.fullmatch(n)}
     return {
-        "script": _code(script.read_text(encoding="utf-8"), "", frozenset()),
+        "script": code_of_text(script.read_text(encoding="utf-8"), "", frozenset()),
         "modules": modules,
         "resources": {name: _sha(root / name) for name in record.get("files", []) if (root / name).exists()},
         "params": {k: plain(v) for k, v in job.params.items() if k not in UNREAD},
@@ -119,7 +119,10 @@ def _options(entry: Mapping[str, Any], job: Any) -> Any:
     try:
         from pydantic import TypeAdapter
 
-        return [entry["class"], repr(TypeAdapter(getattr(importlib.import_module(module), name)).validate_python(values))]
+        return [
+            entry["class"],
+            repr(TypeAdapter(getattr(importlib.import_module(module), name)).validate_python(values)),
+        ]
     except Exception as error:
         return [entry["class"], type(error).__name__]
 
@@ -140,10 +143,11 @@ def module_code(root: Path, name: str, used: frozenset[str]) -> str:
     """Digest of the bytecode of a module without what never runs: docstrings, positions, options that are settings."""
     base = root / "src" / Path(*name.split("."))
     path = next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
-    return "" if path is None else _code(path.read_text(encoding="utf-8"), name, used)
+    return "" if path is None else code_of_text(path.read_text(encoding="utf-8"), name, used)
 
 
-def _code(text: str, name: str, used: frozenset[str]) -> str:
+def code_of_text(text: str, name: str, used: frozenset[str]) -> str:
+    """The same of a text."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
@@ -162,9 +166,7 @@ def _without_options(node: ast.ClassDef, name: str, used: frozenset[str]) -> lis
         s
         for s, following in zip(node.body, after, strict=True)
         if not (
-            isinstance(s, ast.AnnAssign)
-            and _is_text(following)
-            and f"{name}:{node.name}.{s.target.id}" not in used  # type: ignore[union-attr]
+            isinstance(s, ast.AnnAssign) and _is_text(following) and f"{name}:{node.name}.{s.target.id}" not in used  # type: ignore[union-attr]
         )
     ] or [ast.Pass()]
 
