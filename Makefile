@@ -6,13 +6,14 @@ READY := $(VENV)/.ready
 export PYTHONPATH := src
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo test faults slurm-test container-test lint format lock bench clean
+.PHONY: help venv demo test faults slurm-test conda-test container-test lint format lock bench clean
 
 help:
 	@echo "make demo    run the embedded miniature data set, from raw videos to tables and a report"
 	@echo "make test    run all tests"
 	@echo "make faults  inject faults: kill -9, full disks, damaged files, bad servers (make faults SHORT=1: minutes)"
 	@echo "make slurm-test  run the workflow on a real SLURM on this machine (root, Debian; make slurm-test SHORT=1: minutes)"
+	@echo "make conda-test  run the miniature with --sdm conda from a stand-in channel and compare (RESULTS=FOLDER: with these)"
 	@echo "make container-test  build and run containers/Dockerfile (root, Debian)"
 	@echo "make lint    check formatting, lint, types and workflow"
 	@echo "make bench   run all benchmarks and write docs/performance.md"
@@ -46,6 +47,9 @@ faults: $(READY)
 
 slurm-test: $(READY)
 	$(BIN)/python tests/slurm/campaign.py $(if $(SHORT),--short)
+
+conda-test: $(READY)
+	$(BIN)/python tests/deployment/miniature.py $(if $(RESULTS),--results $(RESULTS))
 
 container-test: $(READY)
 	tests/deployment/container.sh

@@ -18,6 +18,7 @@ rule fetch_sound_weights:
         "../envs/caption.yaml"
     params:
         source=plan.captions.sound_source,
+        code=code("fetch_weights"),
     script:
         "../workflow/scripts/fetch_weights.py"
 
@@ -34,6 +35,7 @@ rule fetch_word_vectors:
         "../envs/caption.yaml"
     params:
         source=plan.captions.vectors_source,
+        code=code("fetch_weights"),
     script:
         "../workflow/scripts/fetch_weights.py"
 
@@ -51,10 +53,10 @@ rule caption_references:
     wildcard_constraints:
         dataset=one_of(plan.generated),
     conda:
-        "../envs/caption.yaml"
+        "../envs/annotations.yaml"
     params:
         official=plan.official_subset,
-        code=code_version("tsp.caption.text"),
+        code=code("caption_references"),
     script:
         "../workflow/scripts/caption_references.py"
 
@@ -63,6 +65,7 @@ rule sound_features:
     """Sound features of one shard of one subset; a video without sound is recorded, not an error (bmt.md 2.3)."""
     input:
         metadata=paths.Data.METADATA,
+        manifest=paths.Data.MANIFEST,
         weights=plan.captions.sound_weights,
     output:
         temp(paths.Sound.SHARD),
@@ -80,7 +83,7 @@ rule sound_features:
     params:
         shard=plan.shard,
         videos=paths.Data.VIDEOS,
-        code=code_version("tsp.caption.audio"),
+        code=code("sound_features"),
     script:
         "../workflow/scripts/sound_features.py"
 
@@ -98,7 +101,7 @@ rule merge_sound:
     conda:
         "../envs/caption.yaml"
     params:
-        code=code_version("tsp.io.features"),
+        code=code("merge_features"),
     script:
         "../workflow/scripts/merge_features.py"
 
@@ -117,6 +120,7 @@ rule resolve_captions:
         "../envs/caption.yaml"
     params:
         entry=plan.captions.entry,
+        code=code("resolve_captions", options=True),
     script:
         "../workflow/scripts/resolve_captions.py"
 
@@ -143,7 +147,7 @@ rule train_captioner:
         runtime=plan.minutes(2880),
     params:
         work=paths.Captions.CAPTIONER_WORK,
-        code=code_version("tsp.caption.train"),
+        code=code("train_captioner"),
     script:
         "../workflow/scripts/train_captioner.py"
 
@@ -155,6 +159,7 @@ rule train_proposals:
         captioner=paths.Captions.CAPTIONER,
     output:
         weights=paths.Captions.PROPOSALS,
+        facts=paths.Captions.PROPOSALS_FACTS,
         log=paths.Captions.PROPOSALS_LOG,
     log:
         "logs/train_proposals/{captioning}-{run}-{seed}.log",
@@ -169,7 +174,7 @@ rule train_proposals:
         runtime=plan.minutes(2880),
     params:
         work=paths.Captions.PROPOSALS_WORK,
-        code=code_version("tsp.caption.train"),
+        code=code("train_proposals"),
     script:
         "../workflow/scripts/train_proposals.py"
 
@@ -193,7 +198,7 @@ rule propose:
         mem_mb=plan.memory(32000),
         runtime=plan.minutes(120),
     params:
-        code=code_version("tsp.caption.infer"),
+        code=code("propose"),
     script:
         "../workflow/scripts/propose.py"
 
@@ -218,7 +223,7 @@ rule caption_proposals:
         mem_mb=plan.memory(24000),
         runtime=plan.minutes(480),
     params:
-        code=code_version("tsp.caption.infer"),
+        code=code("caption_proposals"),
     script:
         "../workflow/scripts/caption_proposals.py"
 
@@ -242,7 +247,7 @@ rule caption_annotated:
         mem_mb=plan.memory(24000),
         runtime=plan.minutes(120),
     params:
-        code=code_version("tsp.caption.infer"),
+        code=code("caption_annotated"),
     script:
         "../workflow/scripts/caption_annotated.py"
 
@@ -267,6 +272,6 @@ rule evaluate_captions:
         mem_mb=plan.memory(4000),
         runtime=plan.minutes(60),
     params:
-        code=code_version("tsp.caption.score"),
+        code=code("evaluate_captions"),
     script:
         "../workflow/scripts/evaluate_captions.py"

@@ -26,7 +26,7 @@ rule render:
         runtime=plan.minutes(30),
     params:
         config=plan.rendering,
-        code=code_version("tsp.datasets.synthetic"),
+        code=code("render"),
     script:
         "../workflow/scripts/render.py"
 
@@ -46,7 +46,8 @@ rule annotations:
         "../envs/annotations.yaml"
     params:
         dataset=plan.listing,
-        code=code_version("tsp.datasets.listing"),
+        rows=plan.canonical_digest,
+        code=plan.code.reader("annotations"),
     script:
         "../workflow/scripts/annotations.py"
 
@@ -71,7 +72,7 @@ rule video_list:
         official=plan.official_subset,
         shard=plan.shard,
         rows=plan.shard_digest,
-        code=code_version("tsp.datasets.listing"),
+        code=plan.code.reader("video_list"),
     script:
         "../workflow/scripts/video_list.py"
 
@@ -95,7 +96,8 @@ rule download:
     params:
         config=plan.download,
         store=paths.Data.RAW,
-        code=code_version("tsp.video.download"),
+        sources=plan.sources,
+        code=code("download"),
     script:
         "../workflow/scripts/download.py"
 
@@ -118,9 +120,10 @@ rule standardise:
         runtime=plan.minutes(480),
     params:
         config=plan.standardise,
+        download=plan.download,
         raw=paths.Data.RAW,
         store=paths.Data.VIDEOS,
-        code=code_version("tsp.video.standardise"),
+        code=code("standardise"),
     script:
         "../workflow/scripts/standardise.py"
 
@@ -143,7 +146,7 @@ rule probe:
         runtime=plan.minutes(60),
     params:
         store=paths.Data.VIDEOS,
-        code=code_version("tsp.video.probe"),
+        code=code("probe"),
     script:
         "../workflow/scripts/probe.py"
 
@@ -165,10 +168,10 @@ rule metadata:
         "logs/metadata/{dataset}-{subset}.tsv"
     localrule: True
     conda:
-        "../envs/video.yaml"
+        "../envs/annotations.yaml"
     params:
         max_failed=plan.max_failed,
-        code=code_version("tsp.video.probe"),
+        code=code("metadata"),
     script:
         "../workflow/scripts/metadata.py"
 
@@ -190,6 +193,6 @@ rule segments:
     params:
         official=plan.official_subset,
         background=plan.background,
-        code=code_version("tsp.datasets.ground_truth"),
+        code=code("segments"),
     script:
         "../workflow/scripts/segments.py"

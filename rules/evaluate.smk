@@ -25,6 +25,6 @@ rule evaluate:
         subsets=plan.official_subsets,
         tious=plan.tious,
         buckets=plan.buckets,
-        code=code_version("tsp.evaluation.proposals", "tsp.evaluation.errors"),
+        code=code("evaluate"),
     script:
         "../workflow/scripts/evaluate.py"

@@ -29,7 +29,7 @@ rule extract_features:
         videos=paths.Data.VIDEOS,
         work=paths.Features.WORK,
         config=plan.extract,
-        code=code_version("tsp.features.extract"),
+        code=plan.code.encoder("extract_features"),
     script:
         "../workflow/scripts/extract_features.py"
 
@@ -51,7 +51,7 @@ rule merge_features:
     conda:
         "../envs/features.yaml"
     params:
-        code=code_version("tsp.io.features"),
+        code=code("merge_features"),
     script:
         "../workflow/scripts/merge_features.py"
 
@@ -72,7 +72,7 @@ rule fetch_features:
         "../envs/features.yaml"
     params:
         source=plan.released_features,
-        code=code_version("tsp.features.released"),
+        code=code("fetch_features"),
     script:
         "../workflow/scripts/fetch_features.py"
 
@@ -93,6 +93,6 @@ rule video_scores:
         "../envs/features.yaml"
     params:
         labels=plan.run_labels,
-        code=code_version("tsp.localise.labels"),
+        code=code("video_scores"),
     script:
         "../workflow/scripts/video_scores.py"

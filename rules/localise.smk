@@ -20,6 +20,7 @@ rule resolve_experiment:
         "../envs/localise.yaml"
     params:
         entry=plan.experiment_entry,
+        code=plan.code.method("resolve_experiment", options=True),
     script:
         "../workflow/scripts/resolve_experiment.py"
 
@@ -36,6 +37,7 @@ rule train_localiser:
         annotations=plan.annotations,
     output:
         weights=paths.Training.WEIGHTS,
+        facts=paths.Training.FACTS,
         log=paths.Training.LOG,
     log:
         "logs/train_localiser/{experiment}-{run}-{seed}.log",
@@ -51,7 +53,7 @@ rule train_localiser:
     params:
         subsets=plan.official_subsets,
         work=paths.Training.WORK,
-        code=plan.method_code,
+        code=plan.code.method("train_localiser"),
     script:
         "../workflow/scripts/train_localiser.py"
 
@@ -79,7 +81,7 @@ rule infer_localiser:
         runtime=plan.minutes(120),
     params:
         subset=plan.measured_subset,
-        code=plan.method_code,
+        code=plan.code.method("infer_localiser"),
     script:
         "../workflow/scripts/infer_localiser.py"
 
@@ -99,7 +101,7 @@ use rule infer_localiser as infer_training_subset with:
         "logs/infer_training_subset/{experiment}-{run}-{seed}.tsv"
     params:
         subset=plan.training_subset,
-        code=plan.method_code,
+        code=plan.code.method("infer_localiser"),
 
 
 rule list_candidates:
@@ -126,7 +128,7 @@ rule list_candidates:
         settings=plan.source_settings,
         keep=plan.kept_proposals,
         subset=plan.listed_subset,
-        code=plan.source_code,
+        code=plan.code.refined("list_candidates"),
     script:
         "../workflow/scripts/list_candidates.py"
 
@@ -150,7 +152,7 @@ rule list_predictions:
     params:
         keep=plan.kept_proposals,
         subset=plan.listed_subset,
-        code=code_version("tsp.localise.pgcn.proposal_lists"),
+        code=code("list_predictions"),
     script:
         "../workflow/scripts/list_predictions.py"
 
@@ -174,7 +176,7 @@ rule post_process:
     threads: plan.threads(4)
     params:
         subsets=plan.official_subsets,
-        code=plan.method_code,
+        code=plan.code.method("post_process"),
     script:
         "../workflow/scripts/post_process.py"
 
@@ -200,6 +202,6 @@ rule sweep:
         grid=plan.sweep,
         subsets=plan.official_subsets,
         tious=plan.tious,
-        code=plan.method_code,
+        code=plan.code.method("sweep"),
     script:
         "../workflow/scripts/sweep.py"

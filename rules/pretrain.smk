@@ -19,7 +19,8 @@ rule resolve_run:
     conda:
         "../envs/pretrain.yaml"
     params:
-        entry=plan.run_entry,
+        entry=plan.run_settings,
+        code=code("resolve_run", options=True),
     script:
         "../workflow/scripts/resolve_run.py"
 
@@ -37,7 +38,7 @@ rule gvf:
     conda:
         "../envs/pretrain.yaml"
     params:
-        code=code_version("tsp.pretrain.gvf"),
+        code=code("gvf"),
     script:
         "../workflow/scripts/gvf.py"
 
@@ -56,6 +57,7 @@ rule fetch_weights:
         "../envs/pretrain.yaml"
     params:
         source=plan.released_weights,
+        code=code("fetch_weights"),
     script:
         "../workflow/scripts/fetch_weights.py"
 
@@ -66,6 +68,8 @@ rule pretrain:
         config=paths.Run.CONFIG,
         train=plan.train_segments,
         valid=plan.valid_segments,
+        train_manifest=plan.train_manifest,
+        valid_manifest=plan.valid_manifest,
         gvf=plan.run_gvf,
         start=plan.run_start,
         weights=plan.run_weights,
@@ -89,6 +93,9 @@ rule pretrain:
         train_videos=plan.train_videos,
         valid_videos=plan.valid_videos,
         work=paths.Run.WORK,
-        code=plan.pretrain_code,
+        settings=plan.run_settings,
+        written=plan.written_run,
+        track_code=plan.track_code,
+        code=plan.code.pretrain,
     script:
         "../workflow/scripts/pretrain.py"

@@ -10,6 +10,7 @@ rule table:
     """Ours, published, difference, seeds and spread; a dash where nothing was run."""
     input:
         scores=plan.report.scores,
+        encoders=plan.report.encoder_facts,
     output:
         csv=paths.Table.CSV,
         md=paths.Table.MD,
@@ -29,7 +30,8 @@ rule table:
     params:
         entry=plan.report.entry,
         cells=plan.report.cells,
-        code=code_version("tsp.report.tables"),
+        encoders=plan.report.trained_encoders,
+        code=code("table"),
     script:
         "../workflow/scripts/table.py"
 
@@ -41,12 +43,14 @@ rule figures:
         predictions=plan.report.predictions,
         annotations=plan.report.annotations,
     output:
-        report(
+        png=report(
             expand(paths.Report.FIGURE, figure=FIGURES, allow_missing=True),
             category="Figures",
             labels={"table": "{table}"},
             caption="../workflow/report/figures.rst",
         ),
+        pdf=expand(paths.Report.PRINT, figure=FIGURES, allow_missing=True),
+        csv=expand(paths.Report.DATA, figure=FIGURES, allow_missing=True),
     log:
         "logs/figures/{table}.log",
     benchmark:
@@ -58,7 +62,7 @@ rule figures:
         cells=plan.report.cells,
         subset=plan.report.official_subset,
         folder=paths.Report.FIGURES,
-        code=code_version("tsp.report.build"),
+        code=code("figures"),
     script:
         "../workflow/scripts/figures.py"
 
@@ -70,12 +74,14 @@ rule feature_figures:
         logs=plan.report.training_logs,
         annotations=plan.report.annotations,
     output:
-        report(
+        png=report(
             expand(paths.Report.FIGURE, figure=FEATURE_FIGURES, allow_missing=True),
             category="Figures",
             labels={"table": "{table}"},
             caption="../workflow/report/figures.rst",
         ),
+        pdf=expand(paths.Report.PRINT, figure=FEATURE_FIGURES, allow_missing=True),
+        csv=expand(paths.Report.DATA, figure=FEATURE_FIGURES, allow_missing=True),
     log:
         "logs/feature_figures/{table}.log",
     benchmark:
@@ -87,7 +93,7 @@ rule feature_figures:
         subset=plan.report.official_subset,
         trained=plan.report.trained_runs,
         folder=paths.Report.FIGURES,
-        code=code_version("tsp.report.build"),
+        code=code("feature_figures"),
     script:
         "../workflow/scripts/feature_figures.py"
 
@@ -105,13 +111,13 @@ rule overlay_video:
     benchmark:
         "logs/overlay_video/{table}.tsv"
     conda:
-        "../envs/report.yaml"
+        "../envs/video.yaml"
     params:
         labels=plan.report.row_labels,
         subset=plan.report.official_subset,
         videos=plan.report.videos,
         name=plan.report.overlay,
-        code=code_version("tsp.report.overlay_video"),
+        code=code("overlay_video"),
     script:
         "../workflow/scripts/overlay_video.py"
 
@@ -126,6 +132,8 @@ rule caption_examples:
     output:
         page=paths.Report.CAPTIONS,
         figure=paths.Report.EVENTS,
+        pdf=expand(paths.Report.PRINT, figure="events", allow_missing=True),
+        csv=expand(paths.Report.DATA, figure="events", allow_missing=True),
     log:
         "logs/caption_examples/{table}.log",
     benchmark:
@@ -138,7 +146,7 @@ rule caption_examples:
         labels=plan.report.row_labels,
         videos=plan.report.example_videos,
         note=plan.report.example_note,
-        code=code_version("tsp.report.captions"),
+        code=code("caption_examples"),
     script:
         "../workflow/scripts/caption_examples.py"
 
@@ -169,6 +177,6 @@ rule page:
         miniature=plan.report.miniature,
         repository=plan.report.repository,
         configuration=config,
-        code=code_version("tsp.report.build"),
+        code=code("page"),
     script:
         "../workflow/scripts/page.py"

@@ -1,12 +1,13 @@
 """Compare two results folders file by file: `python tests/compare.py OLD/results NEW/results`.
 
-Weights, features, raw and final predictions, proposals, scores, CSV and Markdown are compared byte for byte; HTML as
-parsed text with p-values to 1e-12; the facts of encoders without their code version; logs of trainings without speeds.
-Videos, images and records of checksums are left out of the table unless `--all` is given. Exit status 1: something
-differs or is missing.
+Weights, features, raw and final predictions, proposals, scores, CSV and Markdown are compared byte for byte, p-values
+of tables to 1e-12; HTML as parsed text without times, sizes and hashes; the facts of encoders without their code
+version; logs of trainings without speeds. Videos and figures are left out unless `--all` is given, and with
+`--other-encoder` also the size and checksum of videos in manifests. Exit status 1: something differs or is missing.
 """
 
 import argparse
+import csv
 import json
 import re
 import sys
@@ -30,7 +31,8 @@ MEDIA = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".png", ".pdf"}
 # What a clock or a path decides, not the code.
 SPEED = re.compile(r'"items_per_s": [\d.eE+-]+')
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
-CLOCKED = re.compile(r"\b[0-9a-f]{12,64}\b|\b\d+(\.\d+)? (s|min|h|MB|GB)\b")
+COMMIT = r"\b(?=\d*[a-f])[0-9a-f]{7,11}(-dirty)?\b"
+CLOCKED = re.compile(rf"{COMMIT}|\b[0-9a-f]{{12,64}}\b|\b[\d,]+(\.\d+)? (s|min|h|MB|GB)\b")
 
 
 class Text(HTMLParser):
@@ -60,8 +62,8 @@ def kind_of(path: Path) -> str:
     return "videos and figures" if path.suffix in MEDIA else KINDS.get(path.suffix, "other")
 
 
-def difference(old: Path, new: Path) -> str:
-    """Empty where both files say the same; else what differs."""
+def difference(old: Path, new: Path, ignored: frozenset[str]) -> str:
+    """Empty where both files have the same content; else what differs. `ignored`: columns of CSV files."""
     a, b = old.read_bytes(), new.read_bytes()
     if a == b:
         return ""
@@ -72,7 +74,20 @@ def difference(old: Path, new: Path) -> str:
         return "" if SPEED.sub("", a.decode()) == SPEED.sub("", b.decode()) else "lines differ"
     if old.suffix == ".html":
         return html_difference(a.decode(), b.decode())
-    return "bytes differ"
+    return csv_difference(old, new, ignored) if old.suffix == ".csv" else "bytes differ"
+
+
+def csv_difference(old: Path, new: Path, ignored: frozenset[str]) -> str:
+    """The first cell that differs."""
+    with old.open(newline="") as left, new.open(newline="") as right:
+        rows = zip_longest(csv.DictReader(left), csv.DictReader(right), fillvalue={})
+        for number, (a, b) in enumerate(rows, 2):
+            for column in dict.fromkeys([*a, *b]):
+                x, y = a.get(column), b.get(column)
+                close = column == "p" and x and y and abs(float(x) - float(y)) <= 1e-12
+                if x != y and not close and column not in ignored:
+                    return f"row {number}, {column}: {x!r} is now {y!r}"
+    return ""
 
 
 def html_difference(old: str, new: str) -> str:
@@ -92,19 +107,23 @@ def main() -> int:
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     parser.add_argument("--all", action="store_true", help="videos and figures too")
+    parser.add_argument("--other-encoder", action="store_true", help="without size and checksum of videos in manifests")
+    parser.add_argument("--without", nargs="*", default=[], help="text in the paths of files to leave out")
     args = parser.parse_args()
+    ignored = frozenset({"bytes", "sha256"} if args.other_encoder else ())
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     files = {p.relative_to(root) for root in (args.old, args.new) for p in root.rglob("*") if p.is_file()}
     for path in sorted(files):
         kind = kind_of(path)
-        if ".sums" in path.parts or (kind == "videos and figures" and not args.all):
+        skipped = any(text in path.as_posix() for text in args.without) or {".made", ".sums"} & set(path.parts)
+        if skipped or (kind == "videos and figures" and not args.all):
             continue
         old, new = args.old / path, args.new / path
         if old.is_file() and new.is_file():
-            told = difference(old, new)
-            counts[kind][bool(told)] += 1
-            if told:
-                print(f"differs: {path}: {told}")
+            found = difference(old, new, ignored)
+            counts[kind][bool(found)] += 1
+            if found:
+                print(f"differs: {path}: {found}")
         else:
             counts[kind][2] += 1
             print(f"only in {args.old if old.is_file() else args.new}: {path}")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from tsp.config.experiments import ResolvedExperiment
 from tsp.config.load import build, merge, read_config
-from tsp.config.resolved import ResolvedExperiment
 from tsp.errors import TspError
 from tsp.evaluation.detection import ACTIVITYNET_TIOUS, detection_map
 from tsp.evaluation.proposals import proposal_recall

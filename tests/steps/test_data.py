@@ -47,11 +47,14 @@ def chain(step, tmp_path_factory):
     )  # fmt: skip
     step(
         "download", input={"videos": folder / "list.csv"}, output=[folder / "download.csv"],
-        params={"config": {"workers": 2}, "store": str(folder / "raw")},
+        params={"config": {"workers": 2}, "store": str(folder / "raw"), "sources": "first"}, wildcards={"shard": "0"},
     )  # fmt: skip
     step(
         "standardise", input={"manifest": folder / "download.csv"}, output=[folder / "standardise.csv"],
-        params={"config": {"fps": 30}, "raw": str(folder / "raw"), "store": str(folder / "videos")},
+        params={
+            "config": {"fps": 30}, "raw": str(folder / "raw"), "store": str(folder / "videos"), "download": {},
+            "code": "c",
+        },
     )  # fmt: skip
     step(
         "probe", input={"manifest": folder / "standardise.csv"}, output=[folder / "probe.csv"],
@@ -121,6 +124,6 @@ def test_a_misspelt_setting_is_refused(step, chain):
 
 def test_render(step, tmp_path):
     config = {"kind": "trimmed", "n_train": 5, "n_valid": 5, "seconds": [2.2, 2.4], "faults": False}
-    step("render", output=[tmp_path / "origin/annotations.json"], params={"config": config}, threads=2)
+    step("render", output=[tmp_path / "origin/annotations.json"], params={"config": config, "code": "c"}, threads=2)
     videos = read_annotations(tmp_path / "origin/annotations.json")
     assert [video.subset for video in videos] == ["training"] * 5 + ["validation"] * 5

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from unit.localise.make import METHODS, infer, make_set, train
 
+from tsp.config.experiments import read_experiment
 from tsp.config.load import read_config, write_config
-from tsp.config.resolved import ResolvedRun, read_experiment
+from tsp.config.resolved import ResolvedRun
 from tsp.errors import TspError
 from tsp.io.annotations import write_annotations
 from tsp.io.features import FeatureFile, feature_writer

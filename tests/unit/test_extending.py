@@ -9,10 +9,10 @@ import yaml
 from unit.localise.make import SUBSETS, detect, infer, make_set, propose, train
 
 from tsp.config.check import check_settings
+from tsp.config.experiments import resolve_experiment
 from tsp.config.load import ROOT, merge, read_folder
-from tsp.config.resolved import resolve_experiment
 from tsp.datasets.config import DatasetConfig
-from tsp.encoders.weights import build_encoder
+from tsp.encoders.build import build_encoder
 from tsp.evaluation.detection import detection_map
 from tsp.evaluation.proposals import proposal_recall
 from tsp.resolve import resolve

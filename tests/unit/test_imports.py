@@ -12,7 +12,7 @@ LAYERS = [
     ["pretrain", "features", "localise", "caption"],
     ["report"],
     ["config"],
-    ["plan", "apply", "steps", "sweep"],
+    ["plan", "apply", "steps", "job", "sweep"],
     ["cli", "__main__"],
 ]
 RANK = {area: rank for rank, areas in enumerate(LAYERS) for area in areas}

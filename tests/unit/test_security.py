@@ -196,7 +196,9 @@ def test_hostile_names_stay_in_their_folder_and_run_nothing(chain):
         *("raw.json", "annotations.json", "list.csv", "a.csv", "b.csv", "c.csv", "raw", "videos"),
     }
     for folder in ("raw", "videos"):
-        assert {p.name for p in (work / folder).iterdir()} == {f"{NAMES[key]}.mp4" for key in KEPT}
+        files = {f"{NAMES[key]}.mp4" for key in KEPT}
+        assert {p.name for p in (work / folder).iterdir()} == files | {".made"}
+        assert {p.name for p in (work / folder / ".made").iterdir()} == {f"{name}.json" for name in files}
 
 
 def test_half_a_unicode_character_is_one_message(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from tsp.config.load import merge, write_config
-from tsp.datasets.synthetic import SyntheticConfig, render
+from tsp.datasets.rendering import render
+from tsp.datasets.synthetic import SyntheticConfig
 from tsp.io.annotations import read_annotations
 from tsp.io.features import FeatureFile
 from tsp.io.files import read_json

@@ -11,4 +11,4 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake)
+    run_step(main, snakemake, pure=False)

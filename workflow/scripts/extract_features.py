@@ -6,7 +6,8 @@ from tsp.config.load import build, read_config
 from tsp.config.resolved import ResolvedRun
 from tsp.features.config import ExtractConfig
 from tsp.features.extract import extract_shard
-from tsp.steps import run_step, workers_of
+from tsp.job import workers_of
+from tsp.steps import run_step
 
 
 def main(job):
@@ -24,4 +25,4 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake)
+    run_step(main, snakemake, options={"config": ExtractConfig})

@@ -20,4 +20,4 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake)
+    run_step(main, snakemake, options={"entry": TableConfig})

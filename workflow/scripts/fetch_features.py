@@ -18,4 +18,4 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake)
+    run_step(main, snakemake, pure=False)

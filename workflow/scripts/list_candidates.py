@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from tsp.config.resolved import read_experiment
+from tsp.config.experiments import read_experiment
+from tsp.job import optional_path
 from tsp.localise.method import Raw, candidates_of
 from tsp.localise.pgcn.proposal_lists import write_proposals
-from tsp.steps import optional_path, run_step
+from tsp.steps import run_step
 
 
 def main(job):

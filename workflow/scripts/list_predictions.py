@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from tsp.job import optional_path
 from tsp.localise.pgcn.proposal_lists import from_predictions, write_proposals
-from tsp.steps import optional_path, run_step
+from tsp.steps import run_step
 
 
 def main(job):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tsp.steps import run_step
-from tsp.video.probe import merge_metadata
+from tsp.video.metadata import merge_metadata
 
 
 def main(job):

@@ -4,9 +4,9 @@ from functools import partial
 
 from tsp.config.load import read_config
 from tsp.config.resolved import ResolvedRun
-from tsp.plan.identity import code_version
+from tsp.job import workers_of
 from tsp.pretrain.train import PretrainInputs, pretrain
-from tsp.steps import run_step, workers_of
+from tsp.steps import run_step
 from tsp.training.distributed import launch
 
 
@@ -30,7 +30,7 @@ def main(job):
         output=job.output.weights,
         work_dir=job.params.work,
         workers=workers_of(job),
-        code=code_version("tsp.pretrain.train"),
+        code=job.params.code,
     )
     # Tasks of the cluster's launcher, or GPUs of this machine.
     devices = max(1, job.resources.get("tasks", job.resources.get("gpu", 1)))
@@ -38,4 +38,4 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake)
+    run_step(main, snakemake, options={"settings": ResolvedRun})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tsp.config.load import build
 from tsp.steps import run_step
-from tsp.video.config import StandardiseConfig
+from tsp.video.config import DownloadConfig, StandardiseConfig
 from tsp.video.standardise import standardise_shard
 
 
@@ -16,8 +16,10 @@ def main(job):
         output=Path(job.output[0]),
         config=build(StandardiseConfig, job.params.config, "standardise"),
         workers=job.threads,
+        download=build(DownloadConfig, job.params.download, "download"),
+        code=job.params.code,
     )
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake)
+    run_step(main, snakemake, pure=False)

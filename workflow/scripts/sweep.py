@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tsp.steps import optional_path, run_step
+from tsp.job import optional_path
+from tsp.steps import run_step
 from tsp.sweep import Inputs, sweep, write_sweep
 
 

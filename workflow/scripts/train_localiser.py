@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from tsp.config.resolved import read_experiment
+from tsp.config.experiments import read_experiment
+from tsp.job import optional_path
 from tsp.localise.method import SubsetInputs, TrainingInputs
-from tsp.steps import optional_path, run_step
+from tsp.steps import run_step
 
 
 def main(job):

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tsp.config.load import build
+from tsp.encoders.build import build_encoder
 from tsp.encoders.config import EncoderConfig
-from tsp.encoders.weights import State, build_encoder, encoder_state, load_state, load_strict
+from tsp.encoders.weights import State, encoder_state, load_state, load_strict
 from tsp.errors import TspError
 from tsp.features.config import ExtractConfig
 from tsp.features.extract import extract

@@ -1,11 +1,10 @@
-"""Sentences: reading, cleaning, tokenising, vocabulary, word vectors. `V` words."""
+"""Sentences: reading, cleaning, vocabulary, word vectors. `V` words."""
 
-import functools
 import logging
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ from tsp.types import Video
 log = logging.getLogger(__name__)
 UNKNOWN, PADDING, START, END = range(4)
 SPECIALS = (" UNK ", "<blank>", "<s>", "</s>")
-WORDS = re.compile(r"\d+(?:[.,]\d+)*|\w+(?=n't\b)|n't\b|'\w+|\w+|[^\w\s]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,30 +114,6 @@ def clean(sentence: str) -> str:
     sentence = sentence.replace("\u2019", "'")
     sentence = re.sub(r"\.(?!\d)", "", sentence)
     return re.sub(r"\s{2,}", " ", sentence.replace("\n", " ")).strip()
-
-
-def tokeniser(name: str) -> Callable[[str], list[str]]:
-    """A function that splits a cleaned sentence into lower-case tokens.
-
-    Args:
-        name: `spacy`, the rules of spaCy's blank English pipeline; or `simple`, similar rules without a package.
-
-    Raises:
-        TspError: spaCy is not installed.
-    """
-    if name == "simple":
-        return lambda sentence: WORDS.findall(sentence.lower())
-    rules = _spacy()
-    return lambda sentence: [token.text.lower() for token in rules(sentence)]
-
-
-@functools.cache
-def _spacy() -> Any:
-    try:
-        import spacy
-    except ImportError as error:
-        raise TspError("tokeniser 'spacy': the package is missing; pip install spacy, or use 'simple'") from error
-    return spacy.blank("en").tokenizer
 
 
 class Vocabulary:

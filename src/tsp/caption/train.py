@@ -16,7 +16,8 @@ from tsp.caption.data import CaptionInputs, Segments, Streams, Whole, read_strea
 from tsp.caption.infer import caption_batch, propose_batch, segment_scores
 from tsp.caption.model import captioner_facts, load_captioner, proposer_facts
 from tsp.caption.proposals import Proposer, anchors, build_proposer, head_loss, targets
-from tsp.caption.text import Event, Vocabulary, read_available, read_events, read_vectors, tokeniser
+from tsp.caption.text import Event, Vocabulary, read_available, read_events, read_vectors
+from tsp.caption.tokens import tokeniser
 from tsp.errors import TspError
 from tsp.evaluation.captions import evaluate
 from tsp.evaluation.meteor import Meteor

@@ -10,6 +10,7 @@ from tsp import __version__
 from tsp.cli.evaluate import add_evaluate
 from tsp.cli.fuse import add_fuse
 from tsp.cli.sweep import add_sweep
+from tsp.cli.trace import add_trace
 from tsp.errors import TspError
 from tsp.steps import quiet_libraries
 
@@ -19,6 +20,7 @@ steps on any files of the documented formats; `tsp COMMAND --help` lists their o
 
   tsp check                                   check the whole configuration, report all errors
   tsp status                                  list done, running, stale and missing jobs and their cost
+  tsp trace results/tables/miniature.md       what made a file, down to its sources
   tsp groundtruth --dataset thumos14 --annotations val_Annotation.csv --metadata valid_metadata.csv \\
       --subset valid --output segments.csv    the clip index of the paper from official annotations
   tsp predict my.mp4 --weights results/pretrain/mini_tsp/encoder.safetensors
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_show(commands)
     _add_check(commands)
     _add_status(commands)
+    add_trace(commands)
     _add_schema(commands)
     _add_groundtruth(commands)
     _add_predict(commands)
@@ -110,8 +113,8 @@ def _add_check(commands: argparse._SubParsersAction) -> None:  # type: ignore[ty
 
 def _check(args: argparse.Namespace) -> int:
     from tsp.config.check import check_settings
+    from tsp.config.experiments import resolve_experiment
     from tsp.config.load import ROOT, read_folder
-    from tsp.config.resolved import resolve_experiment
     from tsp.resolve import resolve
 
     values, files = read_folder(ROOT / "config", args.configfile, args.preset)
@@ -136,11 +139,11 @@ def _add_status(commands: argparse._SubParsersAction) -> None:  # type: ignore[t
 
 def _status(args: argparse.Namespace) -> int:
     from tsp.config.load import ROOT
-    from tsp.plan.status import outdated_encoders, planned, stages, table
+    from tsp.plan.outdated import report
+    from tsp.plan.status import planned, stages, table
 
     print(table(stages(planned(ROOT / "Snakefile", args.snakemake), args.results.parent / "logs")))
-    if runs := outdated_encoders(args.results):
-        print(f"trained by older code (to retrain set track_code: all, or delete the weights): {', '.join(runs)}")
+    print("".join(f"{line}\n" for line in report(args.results)), end="")
     return 0
 
 

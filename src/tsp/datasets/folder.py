@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tsp.errors import TspError
+from tsp.io.files import files_below
 from tsp.io.tables import read_table
 from tsp.names import feature_key, file_name
 from tsp.types import Segment, Video
@@ -37,7 +38,9 @@ def read(paths: list[Path]) -> list[Video]:
     if len(folders) != 1 or len(tables) > 1:
         raise TspError(f"folder: expected one directory of videos and at most one CSV, got {[str(p) for p in paths]}")
     videos: dict[str, Video] = {}
-    for path in sorted(p for p in folders[0].rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+    for path in files_below(folders[0]):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
         name = feature_key(path.name)
         if name in videos:
             raise TspError(f"{path}: {videos[name].source} has the same name {name!r}; rename one of them")

@@ -11,6 +11,7 @@ import pandas as pd
 from tsp.datasets.ground_truth import read_source, same_subset
 from tsp.errors import TspError
 from tsp.io.annotations import write_annotations
+from tsp.io.files import files_below
 from tsp.io.tables import LIST_COLUMNS, write_table
 from tsp.resolve import resolve
 from tsp.types import Video
@@ -73,13 +74,18 @@ def _read(reader: str, annotations: list[str], videos: str | None, url: str) -> 
 
 @functools.cache
 def shard_digests(
-    reader: str, annotations: tuple[str, ...], official: str, shards: int, shard_size: int
+    reader: str,
+    annotations: tuple[str, ...],
+    official: str,
+    shards: int,
+    shard_size: int,
+    videos: str | None = None,
+    url: str = "",
 ) -> tuple[str, ...]:
-    """Digest of the rows of each shard of a subset, computed from the raw annotations.
+    """Digest of the rows of each shard of a subset, computed from the raw annotations and the folder of videos.
 
     Args:
-        reader: `module:function`.
-        annotations: the raw files.
+        reader, annotations, videos, url: as in `write_canonical`.
         official: name of the subset in the annotations.
         shards, shard_size: how the subset is divided (`shard_rows`).
 
@@ -87,12 +93,33 @@ def shard_digests(
         One digest per shard; none if the annotations cannot be read: the step that reads them reports that error.
     """
     try:
-        videos = _annotated(reader, annotations)
+        found = _located(reader, annotations, videos, url)
     except TspError:
         return ()
-    rows = [(v.name, v.filename, v.source) for v in videos if same_subset(v.subset, official)]
+    rows = [(v.name, v.filename, v.source) for v in found if same_subset(v.subset, official)]
     parts = [shard_rows(len(rows), shard, shards, shard_size) for shard in range(shards)]
-    return tuple(hashlib.sha256(repr(rows[p.start : p.stop]).encode()).hexdigest()[:12] for p in parts)
+    return tuple(_digest(repr(rows[p.start : p.stop])) for p in parts)
+
+
+@functools.cache
+def canonical_digest(reader: str, annotations: tuple[str, ...], videos: str | None = None, url: str = "") -> str:
+    """Digest of what `write_canonical` would write; `unknown` if the annotations cannot be read.
+
+    A directory as annotation has no content of its own, and a file added below `videos` changes no annotation file.
+    """
+    try:
+        return _digest(repr(_located(reader, annotations, videos, url)))
+    except TspError:
+        return "unknown"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _located(reader: str, annotations: tuple[str, ...], videos: str | None, url: str) -> list[Video]:
+    found, local = _annotated(reader, annotations), _local_files(videos)
+    return [replace(v, source=_source(v, videos, url, local)) for v in found]
 
 
 @functools.cache
@@ -101,13 +128,14 @@ def _annotated(reader: str, annotations: tuple[str, ...]) -> list[Video]:
     return read_source(resolve(reader), [Path(path) for path in annotations])
 
 
+@functools.cache
 def _local_files(folder: str | None) -> dict[str, Path] | None:
+    """Path of each file of a folder by its stem; cached, since the subsets of a data set share the folder."""
     if folder is None:
         return None
-    root = Path(folder)
-    if not root.is_dir():
+    if not Path(folder).is_dir():
         raise TspError(f"datasets.videos: {folder}: no such folder")
-    return {path.stem: path for path in sorted(root.rglob("*")) if path.is_file()}
+    return {path.stem: path for path in files_below(folder)}
 
 
 def _source(video: Video, folder: str | None, url: str, local: dict[str, Path] | None) -> str:

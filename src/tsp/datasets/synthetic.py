@@ -1,38 +1,23 @@
-"""The miniature data set: real video files of generated scenes, with annotations (docs/miniature.md)."""
+"""The miniature data set: its options, videos, actions and captions (docs/miniature.md)."""
 
-import logging
 import zlib
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import av
 import numpy as np
-from numpy.typing import NDArray
 
-from tsp.datasets.scenes import KINDS, Kind, Look, Scene, timeline
+from tsp.datasets.scenes import KINDS, Kind, timeline
 from tsp.errors import TspError
-from tsp.io.annotations import read_annotations, write_annotations
-from tsp.io.files import atomic
+from tsp.io.annotations import read_annotations
 from tsp.names import ACTIVITYNET, file_name
-from tsp.progress import progress
 from tsp.types import Segment, Video
 
-log = logging.getLogger(__name__)
-SOUND_HZ = 16_000
 # Unusual names, as a real collection may have them.
 ODD_NAMES = ("-dash", "with space", 'quote\'s "two"', "ünïcode")
 VARIABLE = Fraction(0)
-MILLISECOND = Fraction(1, 1000)
-FAST = {
-    "libx264": {"preset": "ultrafast"},
-    # In its real-time mode this encoder adapts to the load, so the file would depend on it.
-    "libvpx": {"deadline": "good", "cpu-used": "5"},
-    "aac": {"aac_coder": "fast"},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,27 +73,6 @@ def read(paths: list[Path]) -> list[Video]:
     return [video for path in paths for video in read_annotations(path)]
 
 
-def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: int) -> None:
-    """Render all videos into `folder` and write `annotations`; existing files are kept.
-
-    Args:
-        config: what to render.
-        folder: of the rendered files; `source` of a video is the path of its file.
-        annotations: canonical annotations; `captions` holds segments and sentences.
-        workers: number of processes.
-    """
-    videos = plan(config, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(max(1, workers)) as pool:
-        jobs = pool.map(_render_one, videos, range(len(videos)), [config] * len(videos), chunksize=4)
-        for _ in progress(jobs, desc="render", total=len(videos), unit="video"):
-            pass
-    if config.faults:
-        videos += _faulty(config, folder)
-    write_annotations(annotations, videos)
-    log.info("%d videos in %s", len(videos), folder)
-
-
 def plan(config: SyntheticConfig, folder: Path) -> list[Video]:
     """Names, actions and captions of all videos with a valid file."""
     rng = np.random.default_rng([config.seed, zlib.crc32(config.kind.encode())])
@@ -120,7 +84,7 @@ def plan(config: SyntheticConfig, folder: Path) -> list[Video]:
             spans = [(0.0, seconds)] if config.kind == "trimmed" else timeline(seconds, rng)
             odd = config.kind == "untrimmed" and subset == "training" and i < len(ODD_NAMES)
             name = ODD_NAMES[i] if odd else f"{config.kind}_{subset}_{i:03d}"
-            videos.append(_video(name, subset, seconds, kind, spans, folder / f"{name}{_format(i, config).suffix}"))
+            videos.append(_video(name, subset, seconds, kind, spans, folder / f"{name}{format_of(i, config).suffix}"))
     return videos
 
 
@@ -148,86 +112,5 @@ def _captions(kind: Kind, seconds: float, spans: list[tuple[float, float]]) -> l
     return events
 
 
-def _format(number: int, config: SyntheticConfig) -> Format:
+def format_of(number: int, config: SyntheticConfig) -> Format:
     return FORMATS[0] if config.kind == "trimmed" else FORMATS[(number // len(KINDS)) % len(FORMATS)]
-
-
-def _faulty(config: SyntheticConfig, folder: Path) -> list[Video]:
-    """A dead link and a file that is not a video, annotated like all others."""
-    like = replace(plan(config, folder)[len(ODD_NAMES)], extra={"captions": []})
-    dead, broken = (
-        replace(like, name=name, filename=file_name(name, ACTIVITYNET), source=str(folder / f"{name}.mp4"))
-        for name in ("dead_link", "broken_file")
-    )
-    with atomic(Path(broken.source)) as temporary:
-        temporary.write_bytes(np.random.default_rng(config.seed).bytes(20_000))
-    return [dead, broken]
-
-
-def _render_one(video: Video, number: int, config: SyntheticConfig) -> None:
-    path = Path(video.source)
-    if path.exists():
-        return
-    kind = next(k for k in KINDS if k.label == video.segments[0].label)
-    spans = [(s.start_s, s.end_s) for s in video.segments]
-    assert video.duration_s is not None
-    scene = Scene(kind, Look(), video.duration_s, spans, [config.seed, zlib.crc32(video.name.encode())])
-    index = int(video.name.rsplit("_", 1)[-1]) if "_" in video.name else number
-    sound = index % 3 != 2 and config.kind == "untrimmed"
-    with atomic(path) as temporary:
-        encode(
-            temporary, _format(index, config), scene, video.duration_s, _sound(kind, spans, video) if sound else None
-        )
-
-
-def _sound(kind: Kind, spans: list[tuple[float, float]], video: Video) -> NDArray[np.float32]:
-    """`[n]` samples: a low hum, and the pitch of the class during its actions."""
-    assert video.duration_s is not None
-    t = np.arange(int(video.duration_s * SOUND_HZ)) / SOUND_HZ
-    loud = np.zeros_like(t)
-    for start, end in spans:
-        loud[(t >= start) & (t < end)] = 0.25
-    return np.asarray(0.02 * np.sin(2 * np.pi * 55 * t) + loud * np.sin(2 * np.pi * kind.pitch_hz * t), np.float32)
-
-
-def encode(path: Path, form: Format, scene: Scene, seconds: float, sound: NDArray[np.float32] | None) -> None:
-    """Write one file: frames at the rate of the format (or at uneven times), and the sound, if any."""
-    height, width = scene.look.size
-    with av.open(f"file:{path}", "w", options={"fflags": "+bitexact"}) as container:
-        stream: Any = container.add_stream(form.video, rate=form.fps or 30)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1
-        stream.codec_context.time_base = 1 / form.fps if form.fps else MILLISECOND
-        stream.codec_context.bit_rate = 800_000
-        stream.options = FAST.get(form.video, {})
-        audio: Any = None
-        if sound is not None:
-            audio = container.add_stream(form.audio, rate=SOUND_HZ, options=FAST.get(form.audio, {}))
-        for t, pts, base in _times(form.fps, seconds, scene.noise_seed):
-            frame = av.VideoFrame.from_ndarray(scene.frame(t), format="rgb24")
-            frame.pts, frame.time_base = pts, base
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-        if audio is not None and sound is not None:
-            _mux_sound(container, audio, sound)
-
-
-def _times(fps: Fraction, seconds: float, seed: int) -> list[tuple[float, int, Fraction]]:
-    """Time, timestamp and time base of every frame."""
-    if fps:
-        return [(float(k / fps), k, 1 / fps) for k in range(int(seconds * fps))]
-    # 20 to 50 ms apart, as in files of screen recorders and phones.
-    steps = np.random.default_rng(seed).integers(20, 51, int(seconds * 50))
-    stamps = np.concatenate([[0], np.cumsum(steps)])
-    return [(stamp / 1000, stamp, MILLISECOND) for stamp in stamps[stamps < seconds * 1000].tolist()]
-
-
-def _mux_sound(container: Any, stream: Any, sound: NDArray[np.float32]) -> None:
-    frame = av.AudioFrame.from_ndarray(sound[None], format="flt", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = SOUND_HZ, 0, Fraction(1, SOUND_HZ)
-    resampler = av.AudioResampler(
-        format=stream.format.name, layout=stream.layout.name, rate=stream.rate, frame_size=stream.frame_size or 1024
-    )
-    for part in [*resampler.resample(frame), *resampler.resample(None)]:
-        container.mux(stream.encode(part))
-    container.mux(stream.encode())

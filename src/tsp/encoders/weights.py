@@ -2,7 +2,7 @@
 
 import argparse
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from tsp import __version__
 from tsp.errors import TspError
 from tsp.io.files import atomic, sha256, write_json
-from tsp.resolve import resolve
 
 State = dict[str, Tensor]
 HEADS = ("fc.", "fc1.", "fc2.")
@@ -103,29 +102,3 @@ def load_strict(model: nn.Module, state: Mapping[str, Tensor], source: str | Pat
             f" (and {len(mismatches) - 1} more); is the right encoder configured?"
         )
     model.load_state_dict(state)
-
-
-def build_encoder(factory: str | Callable[[], nn.Module]) -> nn.Module:
-    """Build an encoder with random weights.
-
-    Args:
-        factory: the function or its dotted path `module:function`.
-
-    Raises:
-        TspError: the network has no `feature_dim`.
-    """
-    model = (resolve(factory) if isinstance(factory, str) else factory)()
-    if not isinstance(getattr(model, "feature_dim", None), int):
-        raise TspError(f"encoder {factory}: its network needs an integer attribute feature_dim")
-    return model
-
-
-def load_encoder(factory: str | Callable[[], nn.Module], path: str | Path) -> nn.Module:
-    """Build an encoder and load its weights; heads are ignored.
-
-    Raises:
-        TspError: the file is unreadable or belongs to another network.
-    """
-    model = build_encoder(factory)
-    load_strict(model, encoder_state(load_state(path)), path)
-    return model

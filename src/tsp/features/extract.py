@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tsp import __version__
+from tsp.encoders.build import load_encoder
 from tsp.encoders.config import EncoderConfig
-from tsp.encoders.weights import load_encoder
 from tsp.errors import TspError
 from tsp.features.config import ExtractConfig
 from tsp.features.feed import feed

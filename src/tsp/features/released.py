@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 
 from tsp import __version__
+from tsp.encoders.build import build_encoder
 from tsp.encoders.config import EncoderConfig
-from tsp.encoders.weights import build_encoder
 from tsp.errors import TspError
 from tsp.features.extract import TIME
 from tsp.io.features import feature_writer

@@ -110,6 +110,19 @@ def encoded(text: str, path: str | Path) -> bytes:
         raise TspError(f"{path}: lone Unicode surrogate in {around!r}; fix the source of this text") from error
 
 
+def files_below(folder: str | Path) -> list[Path]:
+    """All files below a folder, sorted; folders that are links or begin with a dot are not entered."""
+    found, waiting = [], [str(folder)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting += [entry.path] * (not entry.name.startswith("."))
+                elif entry.is_file():
+                    found.append(entry.path)
+    return sorted(map(Path, found))
+
+
 def sha256(path: str | Path) -> str:
     """Hex digest of a file's content."""
     with Path(path).open("rb") as file:

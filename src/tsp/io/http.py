@@ -1,10 +1,11 @@
 """Download of plain HTTP(S) files: resumable, with a reason for every failure."""
 
+import json
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,30 +26,35 @@ class FetchError(Exception):
         self.status, self.wait_s = status, wait_s
 
 
-def fetch_file(url: str, target: Path, *, timeout_s: float, bytes_per_s: float | None = None) -> Path:
-    """Download a plain file; an interrupted download is resumed.
+def fetch_file(url: str, target: Path, *, timeout_s: float, bytes_per_s: float | None = None) -> dict[str, Any]:
+    """Download a plain file; an interrupted download of the same address and version is resumed.
 
     Args:
         url: http(s) address.
-        target: file to write; an unfinished download is kept next to it as `<name>.part`.
+        target: file to write; an unfinished download is kept next to it as `<name>.part`, with its origin.
         timeout_s: seconds without data before the attempt fails.
         bytes_per_s: limit; None: unlimited.
 
     Returns:
-        `target`.
+        What the server states of the file: final `address`, `etag`, `last_modified`, `length` in bytes; None: unknown.
 
     Raises:
         FetchError: with status and reason; `transient` may be retried.
         OSError: an error of the machine.
     """
-    part = target.with_name(target.name + PART)
+    part, origin = target.with_name(target.name + PART), target.with_name(f"{target.name}.from{PART}")
+    begun = _origin(origin)
+    if begun.get("url") != url:  # a part of another file
+        part.unlink(missing_ok=True)
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(_quoted(url), headers={"User-Agent": USER_AGENT})
     if have:
         request.add_header("Range", f"bytes={have}-")
+        if begun.get("version"):
+            request.add_header("If-Range", begun["version"])
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-            expected = _receive(answer, part, have, bytes_per_s)
+            said = _receive(answer, part, have, bytes_per_s, lambda said: _begin(origin, url, said))
     except urllib.error.HTTPError as error:
         if error.code == 416:  # the part belongs to another file, or is complete
             part.unlink(missing_ok=True)
@@ -57,30 +63,57 @@ def fetch_file(url: str, target: Path, *, timeout_s: float, bytes_per_s: float |
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise FetchError("transient", f"connection failed: {getattr(error, 'reason', error)}") from error
     size = part.stat().st_size
-    if expected is not None and size < expected:
-        raise FetchError("transient", f"connection cut after {size} of {expected} bytes", 0.0)
+    if said["length"] is not None and size < said["length"]:
+        raise FetchError("transient", f"connection cut after {size} of {said['length']} bytes", 0.0)
+    origin.unlink(missing_ok=True)
     if size == 0:
         part.unlink()
         raise FetchError("corrupt", "the server sent an empty file")
-    return part.replace(target)
+    part.replace(target)
+    return said
 
 
-def _receive(answer: Any, part: Path, have: int, limit: float | None) -> int | None:
-    """Append the body to `part`; returns the full size of the file if the server states it."""
+def _origin(path: Path) -> dict[str, str]:
+    """Address and version of the file that a part belongs to."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _begin(origin: Path, url: str, said: Mapping[str, Any]) -> None:
+    etag = said["etag"] or ""
+    # A weak tag does not promise equal bytes.
+    version = (said["last_modified"] or "") if not etag or etag.startswith("W/") else etag
+    origin.write_text(json.dumps({"url": url, "version": version}), encoding="ascii")
+
+
+def _receive(
+    answer: Any, part: Path, have: int, limit: float | None, begin: Callable[[Mapping[str, Any]], None]
+) -> dict[str, Any]:
+    """Append the body to `part`, or start it again; returns what the server states about the whole file."""
     # Without a Content-Type any content is accepted; the library would assume text/plain.
     kind = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
     if kind.startswith("text/"):
         raise FetchError("blocked", f"the server sent {kind} instead of a video")
-    append = have and answer.status == 206
+    append = bool(have) and answer.status == 206
     length = answer.headers.get("Content-Length")
+    said = {
+        "address": answer.geturl(),
+        "etag": answer.headers.get("ETag"),
+        "last_modified": answer.headers.get("Last-Modified"),
+        "length": None if length is None else int(length) + (have if append else 0),
+    }
     start, received = time.monotonic(), 0
     with part.open("ab" if append else "wb") as file:
+        if not append:
+            begin(said)
         while block := answer.read(BLOCK):
             file.write(block)
             received += len(block)
             if limit is not None:
                 time.sleep(max(0.0, received / limit - (time.monotonic() - start)))
-    return None if length is None else int(length) + (have if append else 0)
+    return said
 
 
 def _quoted(url: str) -> str:

@@ -1,6 +1,6 @@
 """What the rules of dense captioning need: input files and parameters as functions of a job's wildcards."""
 
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from tsp.caption.config import CaptioningConfig
@@ -16,18 +16,16 @@ class CaptionPlan:
 
     Args:
         settings: the checked configuration.
-        values: the merged configuration files as the user wrote them.
     """
 
-    def __init__(self, settings: Settings, values: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.values = values
         # Kept, since every job asks for them and the settings take a tenth of a second to check.
         self._vectors_of: dict[str, ReleasedFile | None] = {}
 
     def entry(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What the user wrote of a captioning, without its seeds, which only say which jobs there are."""
-        entry = self.values["captions"][wildcards.captioning]
+        """The options of a captioning, without its seeds, which only say which jobs there are."""
+        entry = asdict(self._captioning(wildcards))
         return {key: value for key, value in entry.items() if key != "seeds"}
 
     @property

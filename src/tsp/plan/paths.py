@@ -82,6 +82,7 @@ class Training:
     """Its training on the features of one run with one seed."""
 
     WEIGHTS = "results/experiments/{experiment}/{run}/seed{seed}/weights.safetensors"
+    FACTS = "results/experiments/{experiment}/{run}/seed{seed}/weights.json"
     LOG = "results/experiments/{experiment}/{run}/seed{seed}/log.jsonl"
     WORK = "results/experiments/{experiment}/{run}/seed{seed}/work"
     RAW = "results/experiments/{experiment}/{run}/seed{seed}/raw.h5"
@@ -114,6 +115,7 @@ class Captions:
     CAPTIONER_LOG = "results/captions/{captioning}/{run}/seed{seed}/captioner.jsonl"
     CAPTIONER_WORK = "results/captions/{captioning}/{run}/seed{seed}/work-captioner"
     PROPOSALS = "results/captions/{captioning}/{run}/seed{seed}/proposals.safetensors"
+    PROPOSALS_FACTS = "results/captions/{captioning}/{run}/seed{seed}/proposals.json"
     PROPOSALS_LOG = "results/captions/{captioning}/{run}/seed{seed}/proposals.jsonl"
     PROPOSALS_WORK = "results/captions/{captioning}/{run}/seed{seed}/work-proposals"
     SEGMENTS = "results/captions/{captioning}/{run}/seed{seed}/segments.json"
@@ -137,6 +139,8 @@ class Report:
     CAPTIONS = "results/report/captions/{table}.html"
     FIGURES = "results/report/figures/{table}"
     FIGURE = "results/report/figures/{table}/{figure}.png"
+    PRINT = "results/report/figures/{table}/{figure}.pdf"
+    DATA = "results/report/figures/{table}/{figure}.csv"
     EVENTS = "results/report/figures/{table}/events.png"
     OVERLAY = "results/report/figures/{table}/overlay.mp4"
 

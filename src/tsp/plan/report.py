@@ -1,6 +1,7 @@
 """What the rules of tables, figures and the report need, and what the preset builds."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,10 @@ class ReportPlan:
 
     Args:
         settings: the checked configuration.
-        values: the merged configuration files as the user wrote them.
     """
 
-    def __init__(self, settings: Settings, values: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.values = values
         self.repository = str(ROOT)
         self.miniature = settings.preset == "demo"
         self.captioned_tables = [table for table in settings.tables if self._is_captioned(table)]
@@ -82,9 +81,8 @@ class ReportPlan:
     # Tables and figures
 
     def entry(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What the user wrote of a table."""
-        entry: dict[str, Any] = self.values["tables"][wildcards.table]
-        return entry
+        """The options of a table."""
+        return asdict(self._table(wildcards))
 
     def cells(self, wildcards: Wildcards) -> list[Cell]:
         """Everything that a table shows."""
@@ -98,6 +96,22 @@ class ReportPlan:
             else Training.SCORES.format(experiment=name, run=run, seed=seed)
             for name, run, seed in self._cells(wildcards.table)
         ]
+
+    def trained_encoders(self, wildcards: Wildcards) -> list[str]:
+        """Runs trained here that a table depends on: its rows, their start runs, those of video-level classes."""
+        table = self._table(wildcards)
+        used = [row.run for row in table.rows]
+        names = dict.fromkeys(column.experiment for column in table.columns)
+        used += [e.labels for name in names if (e := self.settings.experiments.get(name)) and e.labels]
+        for name in used:
+            run = self.settings.runs.get(name)
+            used += [run.start] if run is not None and run.start and run.start not in used else []
+        runs = self.settings.runs
+        return [name for name in dict.fromkeys(used) if name in runs and runs[name].is_trained]
+
+    def encoder_facts(self, wildcards: Wildcards) -> list[str]:
+        """Facts of these runs, which name what is outdated."""
+        return [Run.FACTS.format(run=run) for run in self.trained_encoders(wildcards)]
 
     def row_labels(self, wildcards: Wildcards) -> list[str]:
         """Texts of a table's rows."""

@@ -5,19 +5,22 @@ The rules name the methods of one `Plan`. Those of captions and of the report ar
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from tsp.config.load import labels_of, run_entry
+from tsp.config.load import build, labels_of, run_entry
 from tsp.config.settings import ExperimentConfig, Settings
 from tsp.datasets.config import DatasetConfig
-from tsp.datasets.listing import shard_digests
+from tsp.datasets.listing import canonical_digest, shard_digests
+from tsp.io.sources import facts_path, shard_token
 from tsp.localise.config import RefinesConfig
 from tsp.plan.captions import CaptionPlan
-from tsp.plan.identity import code_version
+from tsp.plan.code import StepCode
 from tsp.plan.inputs import Paths, Resource, Wildcards, released
 from tsp.plan.paths import Data, Experiment, Features, Gvf, Labels, Released, Run, Sound, Training
 from tsp.plan.report import ReportPlan
 from tsp.pretrain.config import RunConfig
+from tsp.video.config import StandardiseConfig
 
 # Frames between the clips whose features are pooled; the paper's extraction default (tsp.md 8).
 GVF_STRIDE = 16
@@ -28,15 +31,15 @@ class Plan:
 
     Args:
         settings: the checked configuration.
-        values: the merged configuration files as the user wrote them. Parameters that come from here do not change
-            when a default changes, so that a new field with a default reruns nothing.
+        values: the merged configuration files as the user wrote them.
     """
 
     def __init__(self, settings: Settings, values: Mapping[str, Any]) -> None:
         self.settings = settings
         self.values = values
-        self.captions = CaptionPlan(settings, values)
-        self.report = ReportPlan(settings, values)
+        self.captions = CaptionPlan(settings)
+        self.report = ReportPlan(settings)
+        self.code = StepCode(settings)
         self.miniature = settings.preset == "demo"
         # The profile's `resources: gpu` limits how many of these run at once; the miniature needs no GPU.
         self.gpus = 0 if self.miniature else 1
@@ -96,9 +99,14 @@ class Plan:
         """The annotation files, where the user provides them."""
         return [] if wildcards.dataset in self.generated else self.raw_annotations(wildcards)
 
-    def rendering(self, wildcards: Wildcards) -> Any:
-        """What to render of a generated data set."""
-        return self._dataset(wildcards).generate
+    def rendering(self, wildcards: Wildcards) -> dict[str, Any]:
+        """What to render of a generated data set, defaults included."""
+        # Imports the video library, which planning needs for nothing else.
+        from tsp.datasets.synthetic import SyntheticConfig
+
+        generate = self._dataset(wildcards).generate
+        assert generate is not None
+        return asdict(build(SyntheticConfig, generate, f"datasets.{wildcards.dataset}.generate"))
 
     def listing(self, wildcards: Wildcards) -> dict[str, Any]:
         """How the annotations are read and where the videos come from."""
@@ -125,8 +133,20 @@ class Plan:
         if d.generate is not None:
             return "generated"
         official, shards = self.official_subset(wildcards), self._shards(wildcards)
-        digests = shard_digests(d.reader, tuple(d.annotations), official, shards, d.shard_size)
+        digests = shard_digests(d.reader, tuple(d.annotations), official, shards, d.shard_size, d.videos, d.url)
         return digests[int(wildcards.shard)] if digests else "unknown"
+
+    def canonical_digest(self, wildcards: Wildcards) -> str:
+        """Digest of the annotations with the sources of the videos, where the user provides them."""
+        d = self._dataset(wildcards)
+        if d.generate is not None:
+            return "generated"
+        return canonical_digest(d.reader, tuple(d.annotations), d.videos, d.url)
+
+    def sources(self, wildcards: Wildcards) -> str:
+        """A token that changes with the content of the local files that the videos of a shard come from."""
+        store = Path(Data.RAW.format(**wildcards))
+        return shard_token(Path(Data.LIST.format(**wildcards)), facts_path(store, wildcards.shard))
 
     @property
     def download(self) -> dict[str, Any]:
@@ -134,8 +154,9 @@ class Plan:
         return asdict(self.settings.download)
 
     def standardise(self, wildcards: Wildcards) -> dict[str, Any]:
-        """How the videos of a data set are re-encoded, as the user wrote it."""
-        return self._dataset(wildcards).standardise
+        """How the videos of a data set are re-encoded, defaults included."""
+        options = self._dataset(wildcards).standardise
+        return asdict(build(StandardiseConfig, options, f"datasets.{wildcards.dataset}.standardise"))
 
     def max_failed(self, wildcards: Wildcards) -> float:
         """Accepted fraction of unusable videos."""
@@ -151,10 +172,23 @@ class Plan:
 
     # Pretraining runs
 
-    def run_entry(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What the user wrote of a run and of its encoder."""
+    def run_settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """All options of a run and of its encoder, without `track_code`, which only says when to train again."""
+        run = self._run(wildcards)
+        settings = {"run": asdict(run), "encoder": asdict(self.settings.encoders[run.encoder])}
+        del settings["run"]["track_code"]
+        return settings
+
+    def written_run(self, wildcards: Wildcards) -> dict[str, Any]:
+        """What the user wrote of a run and of its encoder, likewise."""
         entry = run_entry(self.values, wildcards.run)
-        return {"run": entry, "encoder": self.values["encoders"][entry["encoder"]]}
+        encoder = self.values["encoders"][entry["encoder"]]
+        return {"run": {k: v for k, v in entry.items() if k != "track_code"}, "encoder": encoder}
+
+    def track_code(self, wildcards: Wildcards) -> str:
+        """Whether a run is trained again when its code, defaults or inputs change; what is not trained always is."""
+        run = self._run(wildcards)
+        return run.track_code if run.is_trained else "all"
 
     def gvf_features(self, wildcards: Wildcards) -> list[str]:
         """Features of the start weights, of both subsets of a data set."""
@@ -177,6 +211,14 @@ class Plan:
     def valid_segments(self, wildcards: Wildcards) -> Paths:
         """Segments that choose the best epoch of a run; none without a data set."""
         return self._subset_of_run(Data.SEGMENTS, wildcards, "valid")
+
+    def train_manifest(self, wildcards: Wildcards) -> Paths:
+        """Checksums of the videos that a run learns from; none without a data set."""
+        return self._subset_of_run(Data.MANIFEST, wildcards, "train")
+
+    def valid_manifest(self, wildcards: Wildcards) -> Paths:
+        """Checksums of the videos that choose the best epoch of a run; none without a data set."""
+        return self._subset_of_run(Data.MANIFEST, wildcards, "valid")
 
     def train_videos(self, wildcards: Wildcards) -> Paths:
         """Folder of the videos that a run learns from; none without a data set."""
@@ -206,11 +248,6 @@ class Plan:
         named = run.dataset or run.classes
         return labels_of(self.settings.datasets[named]) if named else []
 
-    def pretrain_code(self, wildcards: Wildcards) -> str:
-        """Days of training are repeated after an edit of the library only where the run asks for it."""
-        tracked = self._run(wildcards).track_code == "all"
-        return code_version("tsp.pretrain.train") if tracked else "untracked"
-
     # Features
 
     @property
@@ -234,11 +271,11 @@ class Plan:
     # Localisers
 
     def experiment_entry(self, wildcards: Wildcards) -> dict[str, Any]:
-        """What the user wrote of an experiment, without what only says which jobs there are.
+        """The options of an experiment, without those that only say which jobs there are.
 
         Another seed or sweep therefore leaves the trainings as they are.
         """
-        entry = self.values["experiments"][wildcards.experiment]
+        entry = asdict(self._experiment(wildcards))
         return {key: value for key, value in entry.items() if key not in ("seeds", "sweep")}
 
     def train_features(self, wildcards: Wildcards) -> str:
@@ -288,10 +325,6 @@ class Plan:
         """The annotations' own name of the subset whose proposals are listed."""
         return self.official_subsets(wildcards)[wildcards.side]
 
-    def method_code(self, wildcards: Wildcards) -> str:
-        """Code of an experiment's method."""
-        return code_version(self._experiment(wildcards).method)
-
     def sweep(self, wildcards: Wildcards) -> dict[str, list[Any]]:
         """Options of post-processing and the values to try."""
         return self._experiment(wildcards).sweep
@@ -321,12 +354,6 @@ class Plan:
     def source_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Options of post-processing that differ from those of the refined experiment."""
         return self._refines(wildcards).settings
-
-    def source_code(self, wildcards: Wildcards) -> str:
-        """Code of the method whose candidates are refined, and of what lists them."""
-        experiment = self._refines(wildcards).experiment
-        assert experiment is not None
-        return code_version("tsp.localise.pgcn.proposal_lists", self.settings.experiments[experiment].method)
 
     def kept_proposals(self, wildcards: Wildcards) -> int | None:
         """How many proposals of a video are kept; None: all."""

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsp.errors import TspError
-from tsp.io.files import read_json, read_text
-from tsp.plan.identity import code_version
+from tsp.io.files import read_text
 
 RULE = re.compile(r"^(?:local)?(?:rule|checkpoint) (\S+):$")
 # Rules that only name targets.
@@ -110,13 +109,6 @@ def is_running(log: Path) -> bool:
         except OSError:  # no locks on this file system
             return False
     return False
-
-
-def outdated_encoders(results: Path) -> list[str]:
-    """Runs whose training code has changed since; `track_code: cheap` only reports them here."""
-    current = code_version("tsp.pretrain.train")
-    made = {path.parent.name: read_json(path).get("code") for path in sorted(results.glob("pretrain/*/encoder.json"))}
-    return [run for run, code in made.items() if code is not None and code != current]
 
 
 def table(found: Sequence[Stage]) -> str:

@@ -10,17 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tsp.encoders.build import build_encoder
 from tsp.encoders.config import EncoderConfig
-from tsp.encoders.weights import (
-    HEADS,
-    PREFIX,
-    State,
-    build_encoder,
-    encoder_state,
-    load_state,
-    load_strict,
-    save_encoder,
-)
+from tsp.encoders.weights import HEADS, PREFIX, State, encoder_state, load_state, load_strict, save_encoder
 from tsp.errors import TspError
 from tsp.io.files import atomic, sha256
 from tsp.pretrain.config import REFERENCE_BATCH, ReleasedFile, RunConfig

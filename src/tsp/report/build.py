@@ -15,9 +15,10 @@ from tsp.io.files import sha256
 from tsp.report import errors
 from tsp.report.config import TableConfig
 from tsp.report.figures import class_bars, map_curves, recall_curves, seed_dots, training_curves
-from tsp.report.overlay import pick_videos, similarity_of_files, timeline_of_files
+from tsp.report.overlay import pick_videos, timeline_of_files
 from tsp.report.page import Page, Picture, build_page
 from tsp.report.scores import Cell, read_scores
+from tsp.report.similarity import similarity_of_files
 
 # Figures of a table: file stem -> title and caption.
 FIGURES = {

@@ -8,7 +8,7 @@ of a paired t-test), and `reference` (results of others, `run` empty). Values ar
 
 import re
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ class Table:
         sources: footnotes, (certainty, source); number 1 comes first.
         summary: the differences of the last column in words.
         values: rows of the CSV.
+        warnings: encoders that are outdated, a sentence each.
     """
 
     config: TableConfig
@@ -86,14 +87,17 @@ class Table:
     sources: list[tuple[str, str]]
     summary: list[str]
     values: pd.DataFrame
+    warnings: list[str]
 
 
-def build_table(config: TableConfig, scores: Scores) -> Table:
+def build_table(config: TableConfig, scores: Scores, outdated: Mapping[str, Sequence[str]] | None = None) -> Table:
     """Fill a table.
 
     Args:
         config: rows, columns, published values, differences.
         scores: content of scores.json by (experiment, run, seed); what is missing becomes a dash.
+        outdated: runs of the table whose encoder is kept although something has changed since its training
+            (`track_code: cheap`), and what.
 
     Raises:
         TspError: a scores.json lacks the metric of a column.
@@ -120,7 +124,9 @@ def build_table(config: TableConfig, scores: Scores) -> Table:
     lines += [_reference_line(reference, config.columns, sources) for reference in references]
     values = pd.DataFrame([*_csv_rows(config, ours, stated), *_reference_rows(references)], columns=COLUMNS)
     counts = {name: values[name].astype("Int64") for name in ("seed", "n", "n_positive")}
-    return Table(config=config, lines=lines, sources=sources, summary=summary, values=values.assign(**counts))
+    warnings = [f"Outdated encoder {run}: {'; '.join(what)}." for run, what in (outdated or {}).items() if what]
+    filled = values.assign(**counts)
+    return Table(config=config, lines=lines, sources=sources, summary=summary, values=filled, warnings=warnings)
 
 
 def write_table_files(table: Table, csv: str | Path, md: str | Path, html: str | Path) -> None:
@@ -146,6 +152,7 @@ def markdown(table: Table) -> str:
     parts += [" ".join(table.summary)] if table.summary else []
     parts += ["\n".join([padded[0], rule, *padded[1:]]), _legend(table)]
     parts += ["\n".join(f"[{n}] {certainty}: {source}  " for n, (certainty, source) in enumerate(table.sources, 1))]
+    parts += [f"**{warning}**" for warning in table.warnings]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -161,6 +168,7 @@ def fragment(table: Table) -> str:
         "miniature": config.miniature,
         "warning": MINIATURE,
         "note": config.note,
+        "warnings": table.warnings,
         "summary": " ".join(table.summary),
         "header": ["features", *[c.title for c in config.columns]],
         "lines": lines,

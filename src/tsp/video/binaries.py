@@ -1,7 +1,11 @@
-"""Location of the ffmpeg program."""
+"""Location and version of the ffmpeg program."""
 
 import functools
+import hashlib
 import shutil
+import subprocess
+
+from tsp.errors import TspError
 
 
 @functools.cache
@@ -13,3 +17,20 @@ def ffmpeg_path() -> str:
     import imageio_ffmpeg
 
     return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+@functools.cache
+def ffmpeg_version() -> str:
+    """Version of the ffmpeg in use, and a digest of how it was built: builds of one version may encode differently.
+
+    Raises:
+        TspError: it cannot be run.
+    """
+    try:
+        done = subprocess.run([ffmpeg_path(), "-version"], capture_output=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise TspError(f"{ffmpeg_path()}: cannot be run ({error})") from error
+    words = done.stdout.decode("utf-8", "replace").split()
+    # Paths say where a build is, not what it does.
+    build = " ".join(word for word in words if "/" not in word)
+    return f"{' '.join(words[2:3])} ({hashlib.sha256(build.encode()).hexdigest()[:8]})"

@@ -21,6 +21,9 @@ class DownloadConfig:
     """Netscape cookie file for videos that require a login; each download uses a copy."""
     format: str = "bv*[height<=480]+ba/b[height<=480]/b"
     """Format selection of yt-dlp for video pages."""
+    keep_raw: bool = True
+    """Keep raw files; false: delete each once its standardised file is made, and fetch it again where that must be
+    recreated."""
 
     def __post_init__(self) -> None:
         """Reject options that would fail at the first video."""

@@ -2,6 +2,7 @@
 
 import logging
 import subprocess
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import ffmpeg
 
 from tsp.errors import TspError
-from tsp.io.files import atomic, sha256
+from tsp.io.files import atomic
+from tsp.io.http import FetchError
+from tsp.io.store import Store
 from tsp.io.tables import manifest_rows, write_manifest
 from tsp.progress import progress
-from tsp.video.binaries import ffmpeg_path
-from tsp.video.config import StandardiseConfig
+from tsp.video.binaries import ffmpeg_path, ffmpeg_version
+from tsp.video.config import DownloadConfig, StandardiseConfig
 from tsp.video.decode import VideoReader
-from tsp.video.download import raw_path
+from tsp.video.download import NeedsDownloader, fetch_again
+from tsp.video.raw import raw_names, raw_path
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +42,9 @@ def command(source: Path, output: Path, config: StandardiseConfig) -> list[str]:
         video = video.filter("scale", width, height)
         # 4:2:0 colour requires even sides.
         video = video.filter("format", "yuv444p" if height % 2 or width % 2 else "yuv420p")
-    # One thread and no dates, so that equal inputs give equal frames and samples; how ffmpeg interleaves them varies.
-    options: dict[str, Any] = {"threads": 1, "map_metadata": -1, "fflags": "+bitexact"}
+    # Equal inputs give equal bytes: one thread, no dates, and no time limit for the interleaving of sound and picture,
+    # which since ffmpeg 7 otherwise depends on which of their threads is ahead.
+    options: dict[str, Any] = {"threads": 1, "map_metadata": -1, "fflags": "+bitexact", "max_interleave_delta": 0}
     if config.keyframe_interval is not None:
         options |= {"g": config.keyframe_interval}
     if config.crf is not None:
@@ -53,14 +58,12 @@ class UnusableVideo(Exception):
 
 
 def standardise_video(source: Path, output: Path, config: StandardiseConfig) -> None:
-    """Re-encode one video; an existing output that can be opened is kept.
+    """Re-encode one video; the same input gives the same bytes with the same ffmpeg.
 
     Raises:
         UnusableVideo: the video cannot be used.
         TspError: the disk is full or the folder is not writable.
     """
-    if _usable(output):
-        return
     # Of a file that is truncated after its index, ffmpeg makes a shorter video and reports success.
     if (short := _cut_short(source)) is not None:
         raise UnusableVideo(short)
@@ -79,15 +82,6 @@ def standardise_video(source: Path, output: Path, config: StandardiseConfig) -> 
         )
         if reason:
             raise UnusableVideo(reason)
-
-
-def _usable(output: Path) -> bool:
-    return output.exists() and _defect(output) is None
-
-
-def _verify(source: Path, digest: str, manifest: Path) -> None:
-    if digest and sha256(source) != digest:
-        raise TspError(f"{source}: not the file listed in {manifest}; delete both to download it again")
 
 
 def _defect(path: Path) -> str | None:
@@ -112,41 +106,123 @@ def _last_line(text: str) -> str:
 
 
 def standardise_shard(
-    manifest: Path, raw: Path, store: Path, output: Path, config: StandardiseConfig, workers: int
+    manifest: Path,
+    raw: Path,
+    store: Path,
+    output: Path,
+    config: StandardiseConfig,
+    workers: int,
+    *,
+    download: DownloadConfig | None = None,
+    code: str = "",
 ) -> None:
-    """Re-encode the videos of one download manifest.
+    """Re-encode the videos of one download manifest; a file is kept only if it would be made the same way now.
 
     Args:
         manifest: the shard's download manifest.
         raw: folder of the raw files.
-        store: folder of the standardised files; existing files that can be opened are kept.
+        store: folder of the standardised files.
         output: manifest to write: as read, with status, reason, bytes and sha256 of the standardised files.
         config: options.
         workers: videos in parallel, one ffmpeg thread each.
+        download: how a deleted raw file is fetched again, and whether raw files are kept.
+        code: digest of the code of this step; files of other code are checked again.
 
     Raises:
         TspError: an error of the machine; an error of a video becomes a row.
     """
     rows = manifest_rows(manifest)
     store.mkdir(parents=True, exist_ok=True)
+    videos = _Videos(raw, store, config, download or DownloadConfig(), code)
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        done = pool.map(lambda entry: videos.row(entry, manifest), rows)
+        found = list(progress(done, desc="standardise", total=len(rows), unit="video"))
+    for reason, n in Counter(videos.remade).items():
+        log.info("%d videos re-encoded: %s", n, reason)
+    if videos.waiting:
+        raise TspError(
+            f"{len(videos.waiting)} raw files of video pages were deleted and are needed again, first"
+            f" {videos.waiting[0]}; run: snakemake --force --cores 1 -- {manifest}"
+        )
+    write_manifest(found, output)
 
-    def row(entry: dict[str, Any]) -> dict[str, Any]:
+
+class _Videos:
+    """The standardised files of a store and what each was made of."""
+
+    def __init__(self, raw: Path, store: Path, config: StandardiseConfig, download: DownloadConfig, code: str) -> None:
+        self.raw, self.store = Store(raw), Store(store)
+        self.config, self.download = config, download
+        # The command states every option that decides the content, so `timeout_s` is no part of the identity.
+        words = command(Path("raw"), Path("video"), config)[1:]
+        self.made_by = {"command": words, "ffmpeg": ffmpeg_version(), "code": code}
+        self.remade: list[str] = []
+        """Why files that existed were recreated."""
+        self.waiting: list[str] = []
+        """Videos whose raw file this environment cannot fetch."""
+
+    def row(self, entry: dict[str, Any], manifest: Path) -> dict[str, Any]:
+        """The row of a video in the new manifest; its file is made unless it is current."""
         if entry["status"] != "ok":
             return entry
-        target = store / entry["filename"]
+        name = entry["filename"]
         try:
-            source = raw_path(raw, entry["filename"])
-            # Raw files may be deleted after standardisation.
-            if source is None and not _usable(target):
-                raise UnusableVideo("the raw file is missing; download the shard again (docs/runbook.md)")
-            if source is not None and not _usable(target):
-                _verify(source, entry["sha256"], manifest)
-                standardise_video(source, target, config)
-        except UnusableVideo as error:
+            if not self._is_current(name, entry["sha256"]):
+                self._make(name, entry["sha256"], manifest)
+            found = self.store.content(name)
+            assert found is not None
+        except NeedsDownloader:
+            self.waiting.append(entry["video"])
+            return entry
+        except (UnusableVideo, FetchError) as error:
+            self.store.remove(name)
             log.warning("%s: %s", entry["video"], error)
-            return {**entry, "status": "corrupt", "reason": str(error), "bytes": None, "sha256": ""}
-        return {**entry, "bytes": target.stat().st_size, "sha256": sha256(target)}
+            status = error.status if isinstance(error, FetchError) else "corrupt"
+            return {**entry, "status": status, "reason": str(error), "bytes": None, "sha256": ""}
+        source = raw_path(self.raw.folder, name)
+        if source is not None and not self.download.keep_raw:
+            source.unlink()  # its record stays
+        return {**entry, "bytes": found.bytes, "sha256": found.sha256}
 
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        done = list(progress(pool.map(row, rows), desc="standardise", total=len(rows), unit="video"))
-    write_manifest(done, output)
+    def _identity(self, name: str, digest: str) -> dict[str, Any]:
+        """What the file of a video would be made of now; ffmpeg detects formats by extension, too."""
+        source = raw_path(self.raw.folder, name)
+        names = [source.name] if source else [n for n in raw_names(name) if self.raw.recorded(n) is not None]
+        recorded = self.store.recorded(name) or {}
+        extension = Path(names[0]).suffix if names else recorded.get("extension", "")
+        return {"raw": digest, "extension": extension, **self.made_by}
+
+    def _is_current(self, name: str, digest: str) -> bool:
+        wanted, recorded = self._identity(name, digest), self.store.recorded(name)
+        exists = self.store.path(name).exists()
+        if recorded is None or not exists:
+            self.remade += ["no record of what they were made of"] * exists
+            return False
+        changed = [key for key, value in wanted.items() if recorded.get(key) != value]
+        if set(changed) - {"code"}:
+            versions = f"ffmpeg {recorded.get('ffmpeg')} -> {wanted['ffmpeg']}"
+            words = {"raw": "other raw file", "extension": "other extension", "command": "other options"}
+            self.remade.append(", ".join((words | {"ffmpeg": versions})[key] for key in changed if key != "code"))
+            return False
+        if not self.store.is_current(name, recorded):
+            self.remade.append("damaged")
+            return False
+        if changed:
+            # Other code judges the same bytes: it may refuse them, but would encode them the same way.
+            source = raw_path(self.raw.folder, name)
+            if source is not None and (short := _cut_short(source)) is not None:
+                raise UnusableVideo(short)
+            if (reason := _defect(self.store.path(name))) is not None:
+                raise UnusableVideo(reason)
+            self.store.record(name, wanted, known=self.store.recorded_content(name))
+        return True
+
+    def _make(self, name: str, digest: str, manifest: Path) -> None:
+        source = raw_path(self.raw.folder, name)
+        if source is None:
+            source = fetch_again(name, self.raw.folder, digest, self.download)
+        found = self.raw.content(source.name)
+        if digest and (found is None or found.sha256 != digest):
+            raise TspError(f"{source}: not the file listed in {manifest}; delete both to download it again")
+        standardise_video(source, self.store.path(name), self.config)
+        self.store.record(name, self._identity(name, digest))

@@ -17,9 +17,9 @@ from tsp.caption.text import (
     read_available,
     read_events,
     read_vectors,
-    tokeniser,
     write_references,
 )
+from tsp.caption.tokens import tokeniser
 from tsp.errors import TspError
 from tsp.types import Video
 

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from tsp.config.check import check_settings, schema
+from tsp.config.experiments import resolve_experiment
 from tsp.config.load import build, merge, read_config, read_folder, run_entry, write_config
-from tsp.config.resolved import resolve_experiment
 from tsp.errors import TspError
 from tsp.io.files import read_json
-from tsp.plan.identity import code_version
+from tsp.plan.identity import code
 from tsp.resolve import resolve
 
 
@@ -173,7 +173,7 @@ def test_unknown_dotted_paths_are_told(path):
 
 
 def test_code_versions_exist_for_the_real_library():
-    assert len({code_version("tsp.features.extract"), code_version("tsp.video.download")}) == 2
+    assert len({code("extract_features"), code("download")}) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tsp.datasets.listing import shard_digests, write_canonical, write_list
+from tsp.datasets import listing
+from tsp.datasets.listing import canonical_digest, shard_digests, write_canonical, write_list
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.tables import LIST_COLUMNS, read_table
@@ -107,5 +108,34 @@ def test_new_videos_at_the_end_change_the_digests_of_their_shards_only(tmp_path)
     assert digests(tmp_path, "xbcd")[0] != before[0]
 
 
+def test_the_local_file_of_a_video_counts(tmp_path):
+    path, folder = tmp_path / "raw.json", tmp_path / "videos"
+    write_annotations(path, [video(name) for name in "abcd"])
+    (folder / "sub").mkdir(parents=True)
+    (folder / "v_a.mp4").touch()
+
+    def now():
+        for cached in (shard_digests, canonical_digest, listing._local_files):
+            cached.cache_clear()
+        arguments = (READER, (str(path),))
+        shards = shard_digests(*arguments, "training", 2, 2, str(folder), URL)
+        return *shards, canonical_digest(*arguments, str(folder), URL)
+
+    before = now()
+    assert now() == before
+    (folder / "v_a.mp4").write_text("content is not looked at here")
+    assert now() == before
+    (folder / "v_a.mp4").rename(folder / "v_a.mov")
+    renamed = now()
+    assert [a == b for a, b in zip(before, renamed, strict=True)] == [False, True, False]
+    (folder / "sub/c.mp4").touch()
+    assert [a == b for a, b in zip(now(), renamed, strict=True)] == [True, False, False]
+    (folder / ".made").mkdir()
+    (folder / ".made/v_d.mp4").touch()
+    assert now()[1] == shard_digests(READER, (str(path),), "training", 2, 2, str(folder), URL)[1]
+    assert shard_digests(READER, (str(path),), "training", 2, 2, "/no/such", URL) == ()
+
+
 def test_annotations_that_cannot_be_read_have_no_digests(tmp_path):
     assert shard_digests(READER, (str(tmp_path / "absent.json"),), "training", 3, 2) == ()
+    assert canonical_digest(READER, (str(tmp_path / "absent.json"),)) == "unknown"

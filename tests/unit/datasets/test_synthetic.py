@@ -1,5 +1,6 @@
 """The miniature data set: reproducible, with annotations that match its files."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
@@ -8,9 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from tsp.datasets import synthetic
+from tsp.datasets import rendering
+from tsp.datasets.rendering import encode, render
 from tsp.datasets.scenes import KINDS, Look, Scene, timeline
-from tsp.datasets.synthetic import FORMATS, ODD_NAMES, SyntheticConfig, encode, plan, read, render
+from tsp.datasets.synthetic import FORMATS, ODD_NAMES, SyntheticConfig, plan, read
 from tsp.errors import TspError
 from tsp.video.decode import VideoReader
 
@@ -18,9 +20,13 @@ UNTRIMMED = SyntheticConfig(n_train=30, n_valid=30)
 TRIMMED = SyntheticConfig(kind="trimmed", n_train=5, n_valid=5, seconds=(0.2, 0.3), faults=False)
 
 
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
 @pytest.fixture
 def in_threads(monkeypatch):
-    monkeypatch.setattr(synthetic, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(rendering, "ProcessPoolExecutor", ThreadPoolExecutor)
 
 
 @pytest.mark.parametrize("config", [UNTRIMMED, TRIMMED])
@@ -110,14 +116,56 @@ def test_render_and_read_back(tmp_path, in_threads):
 def test_render_keeps_files_and_repeats_them_bit_for_bit(tmp_path, in_threads):
     for name in ("a", "b"):
         render(TRIMMED, tmp_path / name, tmp_path / f"{name}.json", workers=2)
-    first, second = (sorted((tmp_path / name).iterdir()) for name in ("a", "b"))
+    first, second = (sorted((tmp_path / name).glob("*.mp4")) for name in ("a", "b"))
     assert [p.name for p in first] == [p.name for p in second]
     assert all(p.read_bytes() == q.read_bytes() for p, q in zip(first, second, strict=True))
     stamps = [p.stat().st_mtime_ns for p in first]
     first[0].write_bytes(b"mine")
     render(TRIMMED, tmp_path / "a", tmp_path / "a.json", workers=2)
-    assert first[0].read_bytes() == b"mine"
+    assert first[0].read_bytes() == second[0].read_bytes()
     assert [p.stat().st_mtime_ns for p in first[1:]] == stamps[1:]
+
+
+def rendered(tmp_path, config, **options):
+    """Content of each file after `render` into a folder that may hold files."""
+    render(config, tmp_path / "origin", tmp_path / "origin.json", workers=2, **options)
+    return contents(tmp_path / "origin")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        replace(TRIMMED, seed=1, faults=True),
+        replace(TRIMMED, n_train=7),
+        replace(TRIMMED, seconds=(0.3, 0.4)),
+        replace(TRIMMED, kind="untrimmed", seconds=(13.0, 13.1)),
+    ],
+)
+def test_files_follow_the_configuration(tmp_path, in_threads, config):
+    before = rendered(tmp_path, replace(TRIMMED, faults=True, n_valid=6))
+    render(config, tmp_path / "clean", tmp_path / "clean.json", workers=2)
+    after = rendered(tmp_path, config)
+    assert after == contents(tmp_path / "clean")
+    assert after != before
+
+
+def test_only_what_differs_is_rendered(tmp_path, in_threads, caplog):
+    caplog.set_level("INFO")
+    rendered(tmp_path, TRIMMED)
+    rendered(tmp_path, replace(TRIMMED, n_valid=6))
+    assert caplog.messages[-1].endswith("11 videos in " + str(tmp_path / "origin") + ", 1 of them rendered now")
+    rendered(tmp_path, TRIMMED)
+    assert caplog.messages[-1].endswith(", 0 of them rendered now")
+    rendered(tmp_path, TRIMMED, code="edited")
+    assert caplog.messages[-1].endswith(", 10 of them rendered now")
+
+
+def test_files_without_a_record_are_rendered_again(tmp_path, in_threads, caplog):
+    clean = rendered(tmp_path, TRIMMED)
+    shutil.rmtree(tmp_path / "origin/.made")
+    next((tmp_path / "origin").iterdir()).write_bytes(b"old")
+    assert rendered(tmp_path, TRIMMED) == clean
+    assert "10 videos had no record of what they show and are rendered again" in caplog.text
 
 
 def test_faults_are_announced_but_not_playable(tmp_path, in_threads):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tsp.encoders import weights
+from tsp.encoders import build, weights
 from tsp.encoders.video_resnet import r2plus1d_tiny
 from tsp.errors import TspError
 from tsp.io.files import sha256
@@ -35,7 +35,7 @@ def test_safetensors_round_trip_and_facts(tmp_path, model):
     assert same(weights.load_state(path), full_state(model))
     facts = json.loads(path.with_suffix(".json").read_text())
     assert facts["run"] == "tsp" and facts["sha256"] == sha256(path) and facts["producer"].startswith("tsp ")
-    loaded = weights.load_encoder(FACTORY, path)
+    loaded = build.load_encoder(FACTORY, path)
     assert same(loaded.state_dict(), model.state_dict())
 
 
@@ -50,13 +50,13 @@ def test_released_checkpoint_with_namespace_loads_without_unpickling(tmp_path, m
     path = tmp_path / "released.pth"
     content = {"model": full_state(model), "epoch": 5, "args": argparse.Namespace(lr=0.1, names=["a"])}
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
-    assert same(weights.load_encoder(FACTORY, path).state_dict(), model.state_dict())
+    assert same(build.load_encoder(FACTORY, path).state_dict(), model.state_dict())
 
 
 def test_kinetics_classifier_loads(tmp_path, model):
     path = tmp_path / "kinetics.pth"
     torch.save({**model.state_dict(), "fc.weight": torch.ones(400, 64), "fc.bias": torch.ones(400)}, path)
-    assert same(weights.load_encoder(r2plus1d_tiny, path).state_dict(), model.state_dict())
+    assert same(build.load_encoder(r2plus1d_tiny, path).state_dict(), model.state_dict())
 
 
 class Code:
@@ -104,4 +104,4 @@ def test_loading_is_strict(tmp_path, model):
 
 def test_encoder_without_feature_dim_is_refused():
     with pytest.raises(TspError, match="feature_dim"):
-        weights.build_encoder(torch.nn.Identity)
+        build.build_encoder(torch.nn.Identity)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from unit.pretrain.make import ENCODER, write_video
 
-from tsp.encoders.weights import load_encoder, save_encoder
+from tsp.encoders.build import load_encoder
+from tsp.encoders.weights import save_encoder
 from tsp.errors import TspError
 from tsp.features import extract as module
 from tsp.features.config import ExtractConfig

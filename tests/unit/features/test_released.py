@@ -33,7 +33,7 @@ def fetch(path, output, digest=None):
 
 @pytest.fixture
 def dim():
-    from tsp.encoders.weights import build_encoder
+    from tsp.encoders.build import build_encoder
 
     return build_encoder(ENCODER.factory).feature_dim
 

@@ -126,7 +126,15 @@ def test_the_report_builds_pages_of_captions_of_its_tables(paper):
     assert paper.report.shown_captions == ["results/report/captions/captions.html"]
 
 
-def test_an_entry_is_what_the_user_wrote(demo, w):
+def test_an_entry_has_all_options(demo, w):
     entry = demo.report.entry(w(table="miniature"))
-    assert "published" not in entry
+    assert entry["published"] == []
     assert entry["miniature"] is True
+
+
+def test_encoders_behind_a_table(demo, paper, w):
+    # The rows, the start weights of TSP, and the run whose action head gives the video-level classes.
+    assert demo.report.trained_encoders(w(table="miniature")) == ["mini_tac", "mini_tsp", "mini_start"]
+    assert demo.report.encoder_facts(w(table="miniature"))[0] == "results/pretrain/mini_tac/encoder.json"
+    # Released weights and features are not trained here.
+    assert paper.report.trained_encoders(w(table="tal_activitynet_released")) == []

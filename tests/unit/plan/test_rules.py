@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tsp.datasets import listing
-from tsp.plan.identity import code_version
+from tsp.plan.identity import code
 from tsp.plan.inputs import one_of
 
 RELEASED = "https://github.com/HumamAlwassel/TSP/releases/download"
@@ -67,7 +67,8 @@ def test_generated_annotations_count_by_their_age(demo, w):
     assert demo.given_annotations(names) == []
     assert demo.shard_digest(names) == "generated"
     assert demo.generated == ["synthetic", "synthetic_trimmed"]
-    assert demo.rendering(names) == {"kind": "untrimmed", "n_train": 48, "n_valid": 24}
+    rendering = demo.rendering(names)
+    assert {"kind": "untrimmed", "n_train": 48, "n_valid": 24, "seed": 0, "faults": True}.items() <= rendering.items()
 
 
 def test_parameters_of_a_data_set(paper, w):
@@ -78,7 +79,8 @@ def test_parameters_of_a_data_set(paper, w):
     listing = paper.listing(names)
     assert list(listing) == ["reader", "annotations", "videos", "url"]
     assert listing["url"] == "https://crcv.ucf.edu/THUMOS14/{filename}"
-    assert paper.standardise(w(dataset="synthetic")) == {"shrink": [28, 32], "keyframe_interval": 16, "crf": 12}
+    options = paper.standardise(w(dataset="synthetic"))
+    assert {"shrink": (28, 32), "keyframe_interval": 16, "crf": 12, "fps": 30}.items() <= options.items()
     assert (paper.download["workers"], paper.download["rate_limit"]) == (4, None)
     assert "batch_size" in paper.extract
 
@@ -126,18 +128,33 @@ def test_released_features(paper, w):
     assert paper.subsets == {"train", "valid", "test"}
 
 
-def test_a_run_depends_on_what_the_user_wrote(paper, w):
-    entry = paper.run_entry(w(run="tsp_activitynet_half_region"))
+def test_what_the_user_wrote_of_a_run(paper, w):
+    entry = paper.written_run(w(run="tsp_activitynet_half_region"))
     assert entry["run"]["loss_weights"] == {"region": 0.5}
     assert entry["run"]["gvf"] == "max"
     assert not {"base", "track_code", "trainer"} & set(entry["run"])
     assert entry["encoder"] == {"factory": "tsp.encoders.video_resnet:r2plus1d_34"}
 
 
-@pytest.mark.parametrize(("track", "expected"), [("cheap", "untracked"), ("none", "untracked"), ("all", None)])
+def test_settings_of_a_run_are_complete(paper, make_plan, w):
+    names = w(run="tsp_activitynet_half_region")
+    settings = paper.run_settings(names)
+    assert settings["run"]["trainer"]["weight_decay"] == 0.005
+    assert settings["encoder"]["fps"] == 15
+    # Decides when a run is trained, not what it becomes.
+    tracked = make_plan("paper", {"runs": {"tsp_activitynet_half_region": {"track_code": "all"}}})
+    assert tracked.run_settings(names) == settings
+    assert tracked.written_run(names) == paper.written_run(names)
+
+
+@pytest.mark.parametrize(("track", "expected"), [("cheap", None), ("none", "untracked"), ("all", None)])
 def test_code_of_training_counts_on_request(make_plan, w, track, expected):
     plan = make_plan("demo", {"runs": {"mini_tsp": {"track_code": track}}})
-    assert plan.pretrain_code(w(run="mini_tsp")) == (expected or code_version("tsp.pretrain.train"))
+    version = code("pretrain", "tsp.encoders.video_resnet:r2plus1d_tiny")
+    assert plan.code.pretrain(w(run="mini_tsp")) == (expected or version)
+    assert plan.track_code(w(run="mini_tsp")) == track
+    # Weights that are not trained cost nothing.
+    assert plan.track_code(w(run="kinetics_r3d_18")) == "all"
 
 
 def test_inputs_of_an_experiment(paper, w):
@@ -149,7 +166,10 @@ def test_inputs_of_an_experiment(paper, w):
     assert (paper.training_subset(names), paper.measured_subset(names)) == ("training", "validation")
     assert paper.tious(w(experiment="pgcn_thumos14")) == [0.3, 0.4, 0.5, 0.6, 0.7]
     assert paper.buckets(w(experiment="pgcn_thumos14")) == "thumos14"
-    assert paper.method_code(names) == code_version("tsp.localise.gtad")
+    method = "tsp.localise.gtad"
+    assert paper.code.method("train_localiser")(names) == code("train_localiser", method)
+    resolving = paper.code.method("resolve_experiment", options=True)(names)
+    assert resolving == code("resolve_experiment", method, options=True) != code("resolve_experiment", method)
 
 
 def test_labels_come_from_a_run_or_a_file_or_the_method(paper, make_plan, w):
@@ -163,7 +183,7 @@ def test_seeds_and_sweeps_change_no_experiment(demo, make_plan, w):
     names = w(experiment="bmn_synthetic")
     more = make_plan("demo", {"experiments": {"bmn_synthetic": {"seeds": [7], "sweep": {"nms_keep": [5]}}}})
     assert demo.experiment_entry(names) == more.experiment_entry(names)
-    assert list(demo.experiment_entry(names)) == ["method", "dataset", "stride", "labels", "settings"]
+    assert list(demo.experiment_entry(names)) == ["method", "dataset", "stride", "labels", "refines", "settings"]
     assert more.sweep(names)["nms_keep"] == [5]
 
 
@@ -187,7 +207,7 @@ def test_refined_proposals_of_one_run_for_every_row(paper, w):
     assert paper.source_settings(train) == {"candidates": "peaks"}
     assert (paper.listed_subset(train), paper.listed_subset(valid)) == ("validation", "test")
     assert (paper.kept_proposals(train), paper.kept_proposals(valid)) == (1000, 800)
-    assert paper.source_code(train) == code_version("tsp.localise.pgcn.proposal_lists", "tsp.localise.bmn")
+    assert paper.code.refined("list_candidates")(train) == code("list_candidates", "tsp.localise.bmn")
 
 
 def test_refined_proposals_of_the_same_run(demo, w):

@@ -3,12 +3,11 @@
 import fcntl
 
 import pytest
+from unit.plan.results_tree import Tree
 
 from tsp.cli import main
 from tsp.errors import TspError
-from tsp.io.files import write_json
-from tsp.plan.identity import code_version
-from tsp.plan.status import Stage, is_running, jobs_of, outdated_encoders, planned, stages, table
+from tsp.plan.status import Stage, is_running, jobs_of, planned, stages, table
 
 DRY = """[Mon Nov 23 13:16:00 2026]
 rule pretrain:
@@ -49,19 +48,23 @@ def test_a_held_lock_is_a_running_step(tmp_path):
     assert not is_running(log)
 
 
-def test_encoders_of_older_code_are_named(tmp_path):
-    for run, code in {"old": "0", "new": code_version("tsp.pretrain.train")}.items():
-        write_json(tmp_path / f"pretrain/{run}/encoder.json", {"code": code})
-    write_json(tmp_path / "pretrain/converted/encoder.json", {})
-    assert outdated_encoders(tmp_path) == ["old"]
-
-
 def test_the_embedded_miniature(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["status"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split()[:5] == ["pretrain", "0", "0", "3", "0"] for line in lines)
     assert lines[-1].startswith("left: ")
+
+
+def test_differences_follow_the_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = {"/none/a.mp4": {"sha256": "ab"}}
+    wildcards = {"dataset": "d", "subset": "train"}
+    Tree(tmp_path).output("results/x.csv", "download", sources=source, wildcards=wildcards, tools={})
+    assert main(["status", "--", "results/synthetic/origin/annotations.json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3].startswith("left: 1 jobs")
+    assert lines[-2:] == ["sources that have changed since they were read:", "  /none/a.mp4 (d/train): missing"]
 
 
 def test_what_snakemake_refuses_is_an_error(tmp_path, monkeypatch, repository):

@@ -8,8 +8,9 @@ import pytest
 import torch
 from unit.pretrain.make import ENCODER, LABELS, make_set
 
+from tsp.encoders.build import load_encoder
 from tsp.encoders.video_resnet import r2plus1d_tiny
-from tsp.encoders.weights import load_encoder, load_state
+from tsp.encoders.weights import load_state
 from tsp.errors import TspError
 from tsp.io.features import feature_writer
 from tsp.io.files import sha256

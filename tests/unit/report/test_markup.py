@@ -13,6 +13,7 @@ TABLE = {
     "miniature": False,
     "warning": "",
     "note": "",
+    "warnings": [],
     "summary": "",
     "header": ["x"],
     "lines": [{"kind": "ours", "sub": True, "label": "a", "cells": [("1 < 2", "[1]"), ("3", "")]}],

@@ -8,7 +8,7 @@ from tsp.errors import TspError
 from tsp.io.annotations import write_annotations
 from tsp.io.features import feature_writer
 from tsp.io.predictions import write_predictions
-from tsp.report import overlay
+from tsp.report import overlay, similarity
 from tsp.types import Segment, Video
 
 
@@ -45,16 +45,16 @@ def test_similarity_tells_action_from_background(tmp_path):
     inside = ((times >= 2) & (times <= 6)) | ((times >= 10) & (times <= 15))
     sharp = np.where(inside[:, None], [1.0, 0.0], [0.0, 1.0])
     flat = np.ones((20, 2))
-    overlay.similarity({"flat": flat, "sharp": sharp}, {"flat": times, "sharp": times}, VIDEO, tmp_path / "s.png")
+    similarity.similarity({"flat": flat, "sharp": sharp}, {"flat": times, "sharp": times}, VIDEO, tmp_path / "s.png")
     data = pd.read_csv(tmp_path / "s.csv")
     assert len(data) == 2 * 20 * 21 / 2
     assert set(data[data.run == "flat"].cosine.round(12)) == {1}
     assert set(data[data.run == "sharp"].cosine) == {0, 1}
-    assert overlay._contrast(overlay._cosine(sharp), inside) == "action–action 1.00, action–background 0.00"
+    assert similarity._contrast(similarity._cosine(sharp), inside) == "action–action 1.00, action–background 0.00"
 
 
 def test_long_videos_are_thinned_and_all_zero_features_are_no_fault(tmp_path):
-    overlay.similarity({"x": np.zeros((450, 3))}, {"x": np.arange(450.0)}, VIDEO, tmp_path / "s.png")
+    similarity.similarity({"x": np.zeros((450, 3))}, {"x": np.arange(450.0)}, VIDEO, tmp_path / "s.png")
     assert len(pd.read_csv(tmp_path / "s.csv")) == 200 * 201 / 2
 
 
@@ -63,14 +63,14 @@ def test_similarity_of_files_takes_the_time_from_the_file(tmp_path):
     for name, attributes in (("good", facts), ("bad", {})):
         with feature_writer(tmp_path / f"{name}.h5", attributes) as writer:
             writer.write("v_a", np.eye(18, 4, dtype=np.float32))
-    overlay.similarity_of_files({"x": tmp_path / "good.h5"}, VIDEO, tmp_path / "s.png")
+    similarity.similarity_of_files({"x": tmp_path / "good.h5"}, VIDEO, tmp_path / "s.png")
     assert pd.read_csv(tmp_path / "s.csv").time_2_s[:2].tolist() == pytest.approx([8 / 15, 23 / 15])
     with pytest.raises(TspError, match=r"bad\.h5: does not state 'stride'"):
-        overlay.similarity_of_files({"x": tmp_path / "bad.h5"}, VIDEO, tmp_path / "s.png")
+        similarity.similarity_of_files({"x": tmp_path / "bad.h5"}, VIDEO, tmp_path / "s.png")
 
 
 def test_features_and_times_must_agree(tmp_path):
     with pytest.raises(TspError, match="3 features for 2 times"):
-        overlay.similarity({"x": np.ones((3, 2))}, {"x": np.arange(2.0)}, VIDEO, tmp_path / "s.png")
+        similarity.similarity({"x": np.ones((3, 2))}, {"x": np.arange(2.0)}, VIDEO, tmp_path / "s.png")
     with pytest.raises(TspError, match="no features"):
-        overlay.similarity({}, {}, VIDEO, tmp_path / "s.png")
+        similarity.similarity({}, {}, VIDEO, tmp_path / "s.png")

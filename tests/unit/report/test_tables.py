@@ -182,3 +182,12 @@ def test_metrics(metric, value):
 def test_an_unknown_metric_is_refused_with_what_there_is(metric):
     with pytest.raises(TspError, match=r"scores of z: no metric .*average_mAP, AUC, mAP@0.50, mAP@0.90, AR@100"):
         metric_value(content(0.3), metric, "scores of z")
+
+
+def test_outdated_encoders_are_named_below_the_table():
+    outdated = {"tsp": ["code of tsp.pretrain.model", "run.trainer.weight_decay (0.1, now 0.2)"], "tac": []}
+    table = build_table(CONFIG, SCORES, outdated)
+    line = "Outdated encoder tsp: code of tsp.pretrain.model; run.trainer.weight_decay (0.1, now 0.2)."
+    assert markdown(table).endswith(f"**{line}**\n")
+    assert line in fragment(table)
+    assert "Outdated" not in markdown(build_table(CONFIG, SCORES, {"tac": []}))

@@ -2,9 +2,12 @@
 
 import hashlib
 import http.server
+import json
+import os
 import threading
 import types
 import urllib.parse
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -13,13 +16,17 @@ import yt_dlp
 from tsp.datasets.listing import write_canonical
 from tsp.errors import TspError
 from tsp.io import http as fetching
+from tsp.io import store
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.http import FetchError
+from tsp.io.sources import facts_path, shard_token
+from tsp.io.store import Store
 from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_table
 from tsp.types import Segment, Video
 from tsp.video import download
 from tsp.video.config import DownloadConfig
-from tsp.video.download import _page_error, download_shard, fetch, raw_path
+from tsp.video.download import _page_error, download_shard, fetch, fetch_again
+from tsp.video.raw import raw_path
 
 BODY = bytes(range(256)) * 64
 CONFIG = DownloadConfig(timeout_s=0.3, attempts=3, workers=2)
@@ -81,6 +88,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(left if count == 3 else left[: len(left) // 2])
 
+    def on_tagged(self, asked, count):
+        self.send(200, BODY, ETag='"1"', Last_Modified="Thu, 01 Jan 2026 00:00:00 GMT")
+
+    def on_replaced(self, asked, count):
+        """Interrupted once, with another version afterwards; honours If-Range."""
+        tag, body = ('"1"', BODY) if count == 1 else ('"2"', BODY[::-1])
+        if asked and self.headers["If-Range"] == tag:
+            raise AssertionError("the old version is gone")
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", tag)
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if count == 1 else body)
+
     def on_deaf(self, asked, count):
         """Ignores range requests."""
         self.send(200, BODY)
@@ -108,6 +129,11 @@ def url(server, what, name="a.mp4"):
     return f"http://127.0.0.1:{server.server_port}/{what}/{name}"
 
 
+def files(folder):
+    """Names of the files of a store, without its records."""
+    return sorted(p.name for p in folder.iterdir() if p.name != ".made")
+
+
 def refused(source, store, config=CONFIG):
     with pytest.raises(FetchError) as caught:
         fetch("v_a.mp4", source, store, config)
@@ -118,13 +144,43 @@ def test_a_file(server, tmp_path):
     path = fetch("v_a.mp4", url(server, "ok", "some.MKV?token=1"), tmp_path, CONFIG)
     assert path == tmp_path / "v_a.mkv"
     assert path.read_bytes() == BODY
-    assert list(tmp_path.iterdir()) == [path]
+    assert files(tmp_path) == ["v_a.mkv"]
 
 
-def test_what_is_there_is_not_fetched(server, tmp_path):
-    (tmp_path / "v_a.webm").write_bytes(b"old")
-    assert fetch("v_a.mp4", url(server, "ok"), tmp_path, CONFIG).read_bytes() == b"old"
-    assert server.seen == []
+def test_a_recorded_file_is_not_fetched_again(server, tmp_path):
+    for _ in range(2):
+        assert fetch("v_a.mp4", url(server, "ok"), tmp_path, CONFIG).read_bytes() == BODY
+    assert len(server.seen) == 1
+
+
+def test_a_file_of_unknown_origin_is_fetched_again(server, tmp_path, caplog):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/v_a.webm").write_bytes(b"old")
+    run_shard(tmp_path, [("a", "v_a.mp4", url(server, "ok"))])
+    assert files(tmp_path / "raw") == ["v_a.mp4"]
+    assert "1 raw files had no record of their source and were fetched again" in caplog.text
+
+
+def test_another_address_is_fetched(server, tmp_path):
+    fetch("v_a.mp4", url(server, "busy", "a.webm"), tmp_path, CONFIG)
+    refused(url(server, "missing"), tmp_path)
+    assert files(tmp_path) == ["v_a.webm"]  # until the new one has arrived
+    fetch("v_a.mp4", url(server, "ok"), tmp_path, CONFIG)
+    assert files(tmp_path) == ["v_a.mp4"]
+    assert Store(tmp_path).names() == ["v_a.mp4"]
+
+
+def test_what_the_server_said_is_recorded(server, tmp_path):
+    fetch("v_a.mp4", url(server, "tagged"), tmp_path, CONFIG)
+    assert Store(tmp_path).notes("v_a.mp4") == {
+        "source": url(server, "tagged"),
+        "server": {
+            "address": url(server, "tagged"),
+            "etag": '"1"',
+            "last_modified": "Thu, 01 Jan 2026 00:00:00 GMT",
+            "length": len(BODY),
+        },
+    }
 
 
 @pytest.mark.parametrize(
@@ -188,7 +244,7 @@ def test_a_cut_connection_is_never_taken_for_a_file(server, tmp_path):
     status, reason = refused(url(server, "cut"), tmp_path, config)
     assert (status, reason) == ("transient", "connection cut after 8192 of 16384 bytes")
     # The next job resumes from there.
-    assert [p.name for p in tmp_path.iterdir()] == ["v_a.mp4.part"]
+    assert files(tmp_path) == ["v_a.mp4.from.part", "v_a.mp4.part"]
     assert raw_path(tmp_path, "v_a.mp4") is None
     refused(url(server, "cut"), tmp_path, config)
     assert server.seen[-1] == ("cut", "bytes=8192-")
@@ -197,7 +253,22 @@ def test_a_cut_connection_is_never_taken_for_a_file(server, tmp_path):
 @pytest.mark.parametrize("what", ["deaf", "past"])
 def test_a_part_that_cannot_be_continued_is_begun_again(server, tmp_path, what):
     (tmp_path / "v_a.mp4.part").write_bytes(b"x" * 100)
+    (tmp_path / "v_a.mp4.from.part").write_text(json.dumps({"url": url(server, what), "version": ""}))
     assert fetch("v_a.mp4", url(server, what), tmp_path, CONFIG).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("origin", ["", '{"url": "http://127.0.0.1/other.mp4"}', "[1]"])
+def test_a_part_of_another_file_is_not_continued(server, tmp_path, origin):
+    (tmp_path / "v_a.mp4.part").write_bytes(b"x" * 100)
+    (tmp_path / "v_a.mp4.from.part").write_text(origin)
+    assert fetch("v_a.mp4", url(server, "ok"), tmp_path, CONFIG).read_bytes() == BODY
+    assert server.seen == [("ok", None)]
+    assert files(tmp_path) == ["v_a.mp4"]
+
+
+def test_a_part_of_another_version_is_not_continued(server, tmp_path):
+    assert fetch("v_a.mp4", url(server, "replaced"), tmp_path, CONFIG).read_bytes() == BODY[::-1]
+    assert [asked for _, asked in server.seen] == [None, "bytes=8192-"]
 
 
 def test_a_server_that_says_nothing(server, tmp_path):
@@ -270,7 +341,7 @@ def test_a_shard_is_a_manifest(server, tmp_path):
     assert found["video"].tolist() == ["ok", "missing", "forbidden", "page", "evil", "NA"]
     assert found["status"].tolist() == ["ok", "gone", "private", "blocked", "corrupt", "ok"]
     assert output.read_text().splitlines()[1] == f"ok,v_ok.mp4,ok,,{len(BODY)},{hashlib.sha256(BODY).hexdigest()},,,"
-    assert sorted(p.name for p in (tmp_path / "raw").iterdir()) == ["v_NA.mp4", "v_ok.mp4"]
+    assert files(tmp_path / "raw") == ["v_NA.mp4", "v_ok.mp4"]
 
 
 def test_a_shard_without_videos(tmp_path):
@@ -333,6 +404,127 @@ def test_a_folder_of_videos(tmp_path):
     assert (tmp_path / "raw/v_b.mp4").read_bytes() == b"b"
 
 
+@pytest.fixture
+def mine(tmp_path):
+    """A folder of sources, and a function that downloads a list of them and returns the manifest by video."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+
+    def run(*names, config=CONFIG, token="first"):
+        rows = [(name[0], f"v_{name[0]}.mp4", str(folder / name)) for name in names]
+        videos, facts = write_list(tmp_path / "list.csv", rows), facts_path(tmp_path / "raw", "0")
+        download_shard(videos, tmp_path / "raw", tmp_path / "manifest.csv", config, facts=facts, token=token)
+        return read_manifest(tmp_path / "manifest.csv").set_index("video")
+
+    run.folder, run.raw = folder, tmp_path / "raw"
+    run.token = lambda: shard_token(tmp_path / "list.csv", facts_path(tmp_path / "raw", "0"))
+    return run
+
+
+def in_place(source, content):
+    """As `cp new.mp4 a.mp4`: the same inode, so the hard link in the store changes, too."""
+    with source.open("r+b") as file:
+        file.truncate()
+        file.write(content)
+
+
+def moved(source, content):
+    """As `mv new.mp4 a.mp4`."""
+    source.with_name("new").write_bytes(content)
+    source.with_name("new").replace(source)
+
+
+@pytest.mark.parametrize("replace_by", [in_place, moved])
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_source_replaced_under_its_name(mine, monkeypatch, replace_by, linked):
+    if not linked:
+        monkeypatch.setattr(download.Path, "hardlink_to", lambda *arguments: (_ for _ in ()).throw(OSError(18, "")))
+    for name in ("a.mp4", "b.mp4"):
+        (mine.folder / name).write_bytes(name.encode())
+    mine("a.mp4", "b.mp4")
+    other = (mine.raw / "v_b.mp4").stat()
+    assert mine.token() == "first"
+    replace_by(mine.folder / "a.mp4", b"a longer one")
+    assert mine.token() != "first"
+    found = mine("a.mp4", "b.mp4", token=mine.token())
+    assert (mine.raw / "v_a.mp4").read_bytes() == b"a longer one"
+    assert found.loc["a", "sha256"] == hashlib.sha256(b"a longer one").hexdigest()
+    assert found.loc["a", "bytes"] == 12
+    assert (mine.raw / "v_b.mp4").stat() == other
+
+
+def test_a_source_under_another_extension(mine):
+    (mine.folder / "a.mp4").write_bytes(b"a")
+    first = mine("a.mp4")
+    (mine.folder / "a.mp4").rename(mine.folder / "a.mov")
+    assert mine.token() != "first"
+    pd.testing.assert_frame_equal(mine("a.mov"), first)
+    assert files(mine.raw) == ["v_a.mov"]
+    assert Store(mine.raw).names() == ["v_a.mov"]
+
+
+def test_a_source_that_was_removed_and_came_back(mine, caplog):
+    (mine.folder / "a.mp4").write_bytes(b"a")
+    first = mine("a.mp4")
+    (mine.folder / "a.mp4").unlink()
+    row = mine("a.mp4", token=mine.token()).loc["a"]
+    assert (row["status"], row["reason"]) == ("gone", f"no such file: {mine.folder}/a.mp4")
+    assert f"a: gone: no such file: {mine.folder}/a.mp4" in caplog.text
+    assert files(mine.raw) == Store(mine.raw).names() == []
+    gone = mine.token()
+    (mine.folder / "a.mp4").write_bytes(b"a")
+    assert mine.token() not in ("first", gone)
+    pd.testing.assert_frame_equal(mine("a.mp4"), first)
+
+
+def test_a_touched_source_is_read_once(mine, monkeypatch):
+    (mine.folder / "a.mp4").write_bytes(b"a")
+    first, inode = mine("a.mp4"), (mine.raw / "v_a.mp4").stat().st_ino
+    seen = []
+    monkeypatch.setattr(store, "sha256", lambda path: seen.append(path) or hashlib.sha256(b"a").hexdigest())
+    os.utime(mine.folder / "a.mp4", (1, 1))
+    for _ in range(2):
+        pd.testing.assert_frame_equal(mine("a.mp4"), first)
+    assert seen == [mine.folder / "a.mp4"]
+    assert (mine.raw / "v_a.mp4").stat().st_ino == inode
+
+
+def test_a_damaged_raw_file_is_fetched_again(mine):
+    (mine.folder / "a.mp4").write_bytes(b"a")
+    mine("a.mp4")
+    moved(mine.raw / "v_a.mp4", b"damaged")
+    mine("a.mp4")
+    assert (mine.raw / "v_a.mp4").read_bytes() == b"a"
+
+
+def test_deleted_raw_files_come_back_unless_they_are_not_kept(mine):
+    (mine.folder / "a.mp4").write_bytes(b"a")
+    first = mine("a.mp4")
+    thrifty = replace(CONFIG, keep_raw=False)
+    (mine.raw / "v_a.mp4").unlink()
+    pd.testing.assert_frame_equal(mine("a.mp4", config=thrifty), first)
+    assert files(mine.raw) == []
+    (mine.folder / "a.mp4").write_bytes(b"other")
+    assert mine("a.mp4", config=thrifty).loc["a", "bytes"] == 5
+    assert files(mine.raw) == ["v_a.mp4"]
+    (mine.raw / "v_a.mp4").unlink()
+    mine("a.mp4")
+    assert files(mine.raw) == ["v_a.mp4"]
+
+
+def test_a_deleted_raw_file_can_be_fetched_again(server, mine, monkeypatch):
+    raw, digest = mine.raw, hashlib.sha256(BODY).hexdigest()
+    raw.mkdir()
+    fetch("v_a.mp4", url(server, "ok", "a.webm"), raw, CONFIG).unlink()
+    assert fetch_again("v_a.mp4", raw, digest, CONFIG) == raw / "v_a.webm"
+    (raw / "v_a.webm").unlink()
+    with pytest.raises(FetchError, match=r"ok/a\.webm: other content than at its download"):
+        fetch_again("v_a.mp4", raw, "0" * 64, CONFIG)
+    assert files(raw) == Store(raw).names() == []
+    with pytest.raises(FetchError, match="the raw file is missing; download the shard again"):
+        fetch_again("v_a.mp4", raw, digest, CONFIG)
+
+
 class Page(Exception):
     """Like the errors of yt-dlp."""
 
@@ -390,4 +582,9 @@ def test_a_page_goes_to_yt_dlp(server, tmp_path, monkeypatch):
     assert seen["urls"] == ["https://www.youtube.com/watch?v=-abc"]
     assert seen["ratelimit"] == 2**20
     assert seen["cookiefile"] != str(tmp_path / "cookies.txt")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["cookies.txt", "v_a.webm"]
+    assert files(tmp_path) == ["cookies.txt", "v_a.webm"]
+    del seen["urls"]
+    fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, config)
+    assert "urls" not in seen
+    fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, replace(config, format="b"))
+    assert seen["format"] == "b"

@@ -6,7 +6,8 @@ from unit.video.make import write_sound, write_video
 
 from tsp.errors import TspError
 from tsp.io.tables import MANIFEST_COLUMNS, METADATA_COLUMNS, read_manifest, read_metadata, write_table
-from tsp.video.probe import merge_metadata, probe_shard, probe_video
+from tsp.video.metadata import merge_metadata
+from tsp.video.probe import probe_shard, probe_video
 
 
 def write_manifest(path, *entries):

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,10 +14,13 @@ import pytest
 from unit.video.make import numbers_of, write_sound, write_video
 
 from tsp.errors import TspError
-from tsp.io.tables import MANIFEST_COLUMNS, read_manifest, write_table
-from tsp.video import standardise
-from tsp.video.config import StandardiseConfig
+from tsp.io.store import Store
+from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_table
+from tsp.video import download, standardise
+from tsp.video.binaries import ffmpeg_version
+from tsp.video.config import DownloadConfig, StandardiseConfig
 from tsp.video.decode import VideoReader
+from tsp.video.download import download_shard
 from tsp.video.standardise import UnusableVideo, command, standardise_shard, standardise_video
 
 CONFIG = StandardiseConfig()
@@ -32,7 +37,7 @@ def test_the_call_in_full():
     assert words()[1:] == [
         *("-probesize", "50M", "-i", "file:in.mkv"),
         *("-filter_complex", "[0:v:0]fps=fps=30[s0]", "-map", "[s0]", "-map", "0:a:0?"),
-        *("-fflags", "+bitexact", "-map_metadata", "-1", "-threads", "1", "file:out.mp4"),
+        *("-fflags", "+bitexact", "-map_metadata", "-1", "-max_interleave_delta", "0", "-threads", "1", "file:out.mp4"),
         *("-nostdin", "-v", "error", "-y"),
     ]
 
@@ -87,11 +92,14 @@ def test_sound_is_kept_and_size_changed(tmp_path):
     assert np.diff(keys).max() <= 4
 
 
-def test_same_input_same_bytes(tmp_path):
-    source = write_video(tmp_path / "in.mp4", 20, sound=True)
-    for name in ("a", "b"):
-        standardise_video(source, tmp_path / f"{name}.mp4", CONFIG)
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+@pytest.mark.parametrize("name", ["in.mp4", "in.mkv"])
+def test_same_input_same_bytes(tmp_path, name):
+    """Sound and picture come from threads of their own; how they are interleaved must not depend on which is ahead."""
+    source = write_video(tmp_path / name, 250, fps=25, sound=True)
+    outputs = [tmp_path / f"{k}.mp4" for k in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda output: standardise_video(source, output, CONFIG), outputs))
+    assert len({output.read_bytes() for output in outputs}) == 1
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -122,6 +130,12 @@ def run_shard(tmp_path, rows, config=CONFIG, workers=2):
     return read_manifest(output).set_index("video")
 
 
+@pytest.fixture(autouse=True)
+def version():
+    """Asked for before a test replaces `subprocess.run`."""
+    return ffmpeg_version()
+
+
 @pytest.fixture
 def raw(tmp_path):
     (tmp_path / "raw").mkdir()
@@ -142,7 +156,8 @@ def test_broken_files_are_rows(tmp_path, raw):
     assert "the raw file is missing" in found.loc["absent", "reason"]
     assert all(found.loc[n, "reason"] for n in ("sound", "empty", "text", "cut"))
     # Failed videos leave no files, neither finished nor temporary ones.
-    assert [p.name for p in (tmp_path / "videos").iterdir()] == ["v_good.mp4"]
+    assert sorted(p.name for p in (tmp_path / "videos").iterdir()) == [".made", "v_good.mp4"]
+    assert [p.name for p in (tmp_path / "videos/.made").iterdir()] == ["v_good.mp4.json"]
 
 
 def test_sizes_and_sums_are_those_of_the_new_file(tmp_path, raw):
@@ -200,14 +215,154 @@ def test_real_videos_are_whole(shared):
             assert reader.cut_short() is None
 
 
-def test_a_second_run_keeps_what_is_there(tmp_path, raw, monkeypatch):
-    first = run_shard(tmp_path, [("good", "ok")])
+@pytest.fixture
+def encoded(monkeypatch):
+    """Names of the videos that are encoded."""
+    seen = []
+    original = standardise.standardise_video
 
-    def never(*arguments, **options):
-        raise AssertionError("ffmpeg was called")
+    def noted(source, output, config):
+        seen.append(output.name)
+        original(source, output, config)
 
-    monkeypatch.setattr(standardise.subprocess, "run", never)
-    pd.testing.assert_frame_equal(run_shard(tmp_path, [("good", "ok")]), first)
+    monkeypatch.setattr(standardise, "standardise_video", noted)
+    return seen
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two downloaded videos; returns a function that downloads and standardises them."""
+    (tmp_path / "mine").mkdir()
+    for name, frames in (("a", 20), ("b", 10)):
+        write_video(tmp_path / f"mine/{name}.mkv", frames, fps=25, sound=True)
+
+    def run(config=CONFIG, download=None, code="c", extension="mkv"):
+        rows = [(name, f"v_{name}.mp4", str(tmp_path / f"mine/{name}.{extension}")) for name in "ab"]
+        write_table(pd.DataFrame(rows, columns=LIST_COLUMNS), tmp_path / "list.csv")
+        raw, videos = tmp_path / "raw", tmp_path / "videos"
+        download_shard(tmp_path / "list.csv", raw, tmp_path / "download.csv", download or DownloadConfig())
+        arguments = (tmp_path / "download.csv", raw, videos, tmp_path / "out.csv", config, 2)
+        standardise_shard(*arguments, download=download, code=code)
+        return read_manifest(tmp_path / "out.csv").set_index("video")
+
+    return run
+
+
+def test_a_second_run_keeps_what_is_there(two, encoded):
+    first = two()
+    assert sorted(encoded) == ["v_a.mp4", "v_b.mp4"]
+    pd.testing.assert_frame_equal(two(), first)
+    pd.testing.assert_frame_equal(two(StandardiseConfig(timeout_s=99.0)), first)
+    assert len(encoded) == 2
+
+
+@pytest.mark.parametrize("fields", [{"crf": 50}, {"fps": 15}, {"shrink": (28, 32)}, {"keyframe_interval": 4}])
+def test_other_options_reencode_every_video(two, encoded, tmp_path, caplog, fields):
+    caplog.set_level("INFO")
+    config = StandardiseConfig(**fields)
+    first = two()
+    (tmp_path / "videos/v_b.mp4").unlink()
+    after = two(config)
+    assert sorted(encoded[2:]) == ["v_a.mp4", "v_b.mp4"]
+    assert (after["sha256"] != first["sha256"]).all()
+    assert "1 videos re-encoded: other options" in caplog.messages
+    with VideoReader(tmp_path / "videos/v_a.mp4") as a, VideoReader(tmp_path / "videos/v_b.mp4") as b:
+        assert a.fps == b.fps == config.fps
+    pd.testing.assert_frame_equal(two(), first)
+
+
+def test_another_raw_file_is_encoded_alone(two, encoded, tmp_path, caplog):
+    caplog.set_level("INFO")
+    first = two()
+    write_video(tmp_path / "mine/a.mkv", 30, fps=25)
+    after = two()
+    assert encoded[2:] == ["v_a.mp4"]
+    assert (after["sha256"] == first["sha256"]).tolist() == [False, True]
+    assert "1 videos re-encoded: other raw file" in caplog.messages
+
+
+def test_another_extension_is_encoded_again(two, encoded, tmp_path):
+    first = two()
+    for name in "ab":
+        (tmp_path / f"mine/{name}.mkv").rename(tmp_path / f"mine/{name}.webm")
+    pd.testing.assert_frame_equal(two(extension="webm"), first)
+    assert len(encoded) == 4
+
+
+def test_a_broken_raw_file_leaves_no_old_video(two, tmp_path):
+    two()
+    (tmp_path / "mine/a.mkv").write_bytes(b"broken")
+    assert two()["status"].tolist() == ["corrupt", "ok"]
+    assert not (tmp_path / "videos/v_a.mp4").exists()
+
+
+def test_another_ffmpeg_reencodes_every_video_and_is_named(two, encoded, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(standardise, "ffmpeg_version", lambda: "7.1 (a)")
+    two()
+    monkeypatch.setattr(standardise, "ffmpeg_version", lambda: "8.0 (b)")
+    two()
+    assert len(encoded) == 4
+    assert "2 videos re-encoded: ffmpeg 7.1 (a) -> 8.0 (b)" in caplog.messages
+
+
+def test_other_code_judges_the_videos_again(two, encoded, monkeypatch):
+    first = two()
+    pd.testing.assert_frame_equal(two(code="edited"), first)
+    monkeypatch.setattr(standardise, "_cut_short", lambda source: "stricter" if source.stem == "v_a" else None)
+    assert two(code="edited")["status"].tolist() == ["ok", "ok"]
+    assert two(code="stricter")["reason"].tolist() == ["stricter", ""]
+    assert len(encoded) == 2
+
+
+def test_videos_without_a_record_are_made_again(two, encoded, tmp_path, caplog):
+    caplog.set_level("INFO")
+    first = two()
+    shutil.rmtree(tmp_path / "videos/.made")
+    pd.testing.assert_frame_equal(two(), first)
+    assert len(encoded) == 4
+    assert "2 videos re-encoded: no record of what they were made of" in caplog.messages
+
+
+def test_raw_files_may_be_deleted_once_standardised(two, encoded, tmp_path):
+    thrifty = DownloadConfig(keep_raw=False)
+    first = two(download=thrifty)
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == [".made"]
+    pd.testing.assert_frame_equal(two(download=thrifty), first)
+    pd.testing.assert_frame_equal(two(download=thrifty, code="edited"), first)
+    assert len(encoded) == 2
+    # Needed again for other options: fetched, used, deleted.
+    assert two(FAST, download=thrifty)["status"].tolist() == ["ok", "ok"]
+    assert len(encoded) == 4
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == [".made"]
+    pd.testing.assert_frame_equal(two(), first)
+    assert len(list((tmp_path / "raw").glob("*.mkv"))) == 2
+
+
+def test_a_source_that_changed_behind_its_manifest_is_a_row(two, tmp_path):
+    thrifty = DownloadConfig(keep_raw=False)
+    two(download=thrifty)
+    write_video(tmp_path / "mine/a.mkv", 30, fps=25)
+    arguments = (tmp_path / "raw", tmp_path / "videos", tmp_path / "out.csv", FAST, 2)
+    standardise_shard(tmp_path / "download.csv", *arguments, download=thrifty)
+    found = read_manifest(tmp_path / "out.csv").set_index("video")
+    assert found["status"].tolist() == ["gone", "ok"]
+    assert found.loc["a", "reason"].endswith("a.mkv: other content than at its download; download the shard again")
+
+
+def test_a_video_page_needs_its_downloader(tmp_path, raw, monkeypatch):
+    page = "https://www.youtube.com/watch?v=x"
+    Store(raw).record("v_good.mkv", {"address": page, "format": "b"}, notes={"source": page})
+    (raw / "v_good.mkv").unlink()
+    monkeypatch.setattr(download.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(TspError, match=r"^1 raw files of video pages .* --cores 1 -- \S+/download\.csv$"):
+        run_shard(tmp_path, [("good", "ok")])
+    # Without a record the download step fetches it, whatever `keep_raw` says.
+    assert Store(raw).names() == []
+
+
+def test_the_version_of_ffmpeg():
+    assert re.fullmatch(r"\S+ \([0-9a-f]{8}\)", ffmpeg_version())
 
 
 def test_the_raw_file_may_be_deleted_afterwards(tmp_path, raw):
