@@ -28,7 +28,8 @@ DISCARD = re.compile(
 RENDER = """
 from pathlib import Path
 from tsp.caption.text import write_references
-from tsp.datasets.synthetic import SyntheticConfig, render
+from tsp.datasets.rendering import render
+from tsp.datasets.synthetic import SyntheticConfig
 from tsp.io.annotations import read_annotations
 options = dict(kind="untrimmed", n_train=5, n_valid=5, seconds=(13.0, 14.0), faults=False)
 render(SyntheticConfig(**options), Path("sources"), Path("annotations.json"), 2)
