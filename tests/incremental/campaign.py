@@ -56,7 +56,6 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", help="only these kinds of real edits")
     parser.add_argument("--number", type=int, help="only the real sequence of this number")
     parser.add_argument("--minutes", type=float, default=170, help="stop after so many minutes; run again to continue")
-    parser.add_argument("--repository", type=Path, default=ROOT, help="code under test")
     args = parser.parse_args()
     end = time.monotonic() + 60 * (4 if args.short else args.minutes)
     with tempfile.TemporaryDirectory(prefix="incremental-") as name:
@@ -74,8 +73,8 @@ def main() -> None:
 
 def run(args: argparse.Namespace, folder: Path, server: Server, log: Log, end: float) -> None:
     """Both parts."""
-    place = Sequences(folder / "real", server, args.repository, args.seed)
-    place.prepare()
+    place = Sequences(folder / "real", server, ROOT, args.seed)
+    place.prepare(short=args.short)
     if args.part != "stub":
         numbers = [args.number] if args.number is not None else range(2 if args.short else args.tries)
         # Half of the time of the short form is for the other part.
@@ -84,7 +83,7 @@ def run(args: argparse.Namespace, folder: Path, server: Server, log: Log, end: f
             if time.monotonic() < until and (args.number is not None or not log.has(kind="real", number=number)):
                 log.add(place.attempt(number, args.kinds))
     if args.part != "real":
-        run_singles(args, Singles(folder / "stub", server, args.repository, place.closures, args.seed), log, end)
+        run_singles(args, Singles(folder / "stub", server, ROOT, place.closures, args.seed), log, end)
 
 
 def run_singles(args: argparse.Namespace, place: Singles, log: Log, end: float) -> None:

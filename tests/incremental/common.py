@@ -15,6 +15,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PARTS = ("Snakefile", "src", "workflow", "rules", "config", "resources", "profiles", "envs")
 # Not compared: records of steps and of stores, work folders.
+# The page states how long each step took.
+PAGE = "results/report/index.html"
+DURATION = re.compile(rb"<td[^>]*>[^<]*\d (?:s|min|h)</td>")
 PRIVATE = re.compile(r"(^|/)(\.made|\.sums|work)(/|$)")
 
 
@@ -56,6 +59,13 @@ class Repository:
         self._original.setdefault(name, path.read_bytes() if path.exists() else None)
         path.write_text(text, encoding="utf-8")
         self._date(path)
+
+    def digest(self) -> str:
+        """Digest of all files."""
+        digest = hashlib.sha256()
+        for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
+            digest.update(str(path.relative_to(self.folder)).encode() + path.read_bytes())
+        return digest.hexdigest()
 
     def changed(self) -> dict[str, str]:
         """Original text of all files that edits have changed."""
@@ -180,7 +190,8 @@ def digests(folder: Path) -> dict[str, str]:
     for path in sorted((folder / "results").rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_file() and not PRIVATE.search(name):
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            content = path.read_bytes()
+            found[name] = hashlib.sha256(DURATION.sub(b"", content) if name == PAGE else content).hexdigest()
     return found
 
 

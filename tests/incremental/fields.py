@@ -29,7 +29,7 @@ def fields_of_preset() -> list[Field]:
 
 def fields_of_small() -> list[Field]:
     """Those with a number or a choice: fields of the miniature that a real run of the small workflow survives."""
-    unsafe = (
+    unsafe = {
         "length",
         "durations",
         "bins",
@@ -40,7 +40,7 @@ def fields_of_small() -> list[Field]:
         "shard_size",
         "generate",
         "tables",
-    )
+    }
     return [
         (path, value)
         for path, value in fields_of_preset()

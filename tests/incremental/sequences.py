@@ -57,10 +57,11 @@ class Sequences:
         self.base, self.closures = folder / "base", folder / "closures.json"
         self.seconds = 0.0
 
-    def prepare(self) -> None:
-        """Sources, the base, and a second clean build that says which files never come out equal."""
-        facts = self.folder / "base.json"
-        if not facts.exists():
+    def prepare(self, *, short: bool) -> None:
+        """Sources and the base; unless `short`, a second clean build that must equal it."""
+        facts, code = self.folder / "base.json", self.repository.digest()
+        found = json.loads(facts.read_text()) if facts.exists() else {}
+        if found.get("code") != code:
             shutil.rmtree(self.base, ignore_errors=True)
             self.base.mkdir()
             environment = {"PYTHONPATH": str(self.repository.folder / "src")}
@@ -68,16 +69,19 @@ class Sequences:
             shutil.copy(HERE / "small.yaml", self.base / "settings.yaml")
             begun = time.monotonic()
             self._build_recorded()
-            seconds = time.monotonic() - begun
-            second = self.clean_copy(self.base, "second")
-            assert self.workflow.run(second).status == 0
-            one, two = digests(self.base), digests(second)
-            never = sorted(name for name in one if one[name] != two.get(name))
-            facts.write_text(json.dumps({"never": never, "files": len(one), "seconds": round(seconds)}))
-        document = json.loads(facts.read_text())
-        self.never, self.seconds = set(document["never"]), document["seconds"]
-        print(f"small workflow: {self.seconds} s; of {document['files']} files these never come out equal: "
-              f"{', '.join(sorted({Path(n).name for n in self.never}))}", flush=True)  # fmt: skip
+            found = {"code": code, "seconds": round(time.monotonic() - begun), "files": len(digests(self.base))}
+            if not short:
+                self._verify_equal_builds()
+            facts.write_text(json.dumps(found))
+        self.seconds = found["seconds"]
+        print(f"small workflow: {found['seconds']} s, {found['files']} files", flush=True)
+
+    def _verify_equal_builds(self) -> None:
+        second = self.clean_copy(self.base, "second")
+        done = self.workflow.run(second)
+        differ = _differences(digests(second), digests(self.base))
+        if done.status or differ:
+            sys.exit(f"error: two clean builds differ: {', '.join(differ) or last_error(done.text)}")
 
     def _build_recorded(self) -> None:
         records = self.folder / "records"
@@ -185,7 +189,7 @@ class Sequences:
             same = bool(status) and bool(done.status)
             return {"result": "refused" if same else "different", "errors": errors, "jobs": [], "needless": []}
         wanted, found = digests(clean), digests(folder)
-        differ = sorted(name for name in wanted if wanted[name] != found.get(name) and self._is_compared(name))
+        differ = _differences(wanted, found)
         ran, same_outputs = jobs_between(before, after)
         needless = [job for job in same_outputs if not self._has_reason(job, before, after, ran[job])]
         return {
@@ -195,9 +199,6 @@ class Sequences:
             "jobs": sorted(ran),
             "needless": sorted(needless),
         }
-
-    def _is_compared(self, name: str) -> bool:
-        return name not in self.never and Path(name).name not in {Path(n).name for n in self.never}
 
     def _has_reason(self, job: str, before: dict[str, Any], after: dict[str, Any], outputs: list[str]) -> bool:
         """Whether an input, a setting or code that the step imports has changed."""
@@ -218,6 +219,11 @@ class Sequences:
             elif file in (entry["script"], *entry["files"]):
                 return True
         return False
+
+
+def _differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Files of a clean build that another build lacks or has with other content."""
+    return sorted(name for name in wanted if wanted[name] != found.get(name))
 
 
 def _settings(record: dict[str, Any]) -> Any:
