@@ -134,26 +134,28 @@ class Singles:
         """Make the edits, build, verify; edits of a refused build are tried one by one, a refused one is taken back."""
         begun, settings, before = time.monotonic(), self.settings, computed(self.folder)
         kept = self.repository.snapshot()
-        made = [(single, text) for single in batch if (text := single.apply(self, number)) is not None]
+        tried = [(single, single.apply(self, number)) for single in batch]
+        made = [(single, text) for single, text in tried if text is not None]
+        nothing = [_row(single, "") | {"result": "nothing"} for single, text in tried if text is None]
         if not made:
-            return []
+            return nothing
         status, text = self.build()
         if status or not self.report.exists():
             self.settings = settings
             self.repository.return_to(kept)
             if len(made) > 1:
-                return [row for single, _ in made for row in self.attempt([single], number)]
+                return nothing + [row for single, _ in made for row in self.attempt([single], number)]
             row = {**_row(*made[0]), "result": "refused", "error": last_error(text)}
             again, text = self.build()
             row |= {} if again == 0 else {"result": "different", "error": f"not repaired: {last_error(text)}"}
-            return [{**row, "seconds": round(time.monotonic() - begun, 1)}]
+            return [*nothing, {**row, "seconds": round(time.monotonic() - begun, 1)}]
         report = json.loads(self.report.read_text())
         ran, same = jobs_between(before, computed(self.folder))
         rows = [_judged(single, text, report, ran, same) for single, text in made]
         if report["stale"]:
             self._repair(report["stale"])
         seconds = round((time.monotonic() - begun) / len(made), 1)
-        return [{**row, "seconds": seconds, "together": len(made)} for row in rows]
+        return nothing + [{**row, "seconds": seconds, "together": len(made)} for row in rows]
 
     def _repair(self, stale: dict[str, Any]) -> None:
         """Stale outputs are deleted, so that the next edits begin with a correct state."""
