@@ -139,7 +139,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         for kind in sorted(kinds) or ["real nothing"]:
             count = counts.setdefault(kind, Counter())
             count.update(["tries", row["result"]])
-            count["jobs"] += len(row.get("jobs", []))
+            count["jobs"] += row.get("jobs", 0)
             count["needless"] += len(row.get("needless", []))
     names = ("tries", "equal", "different", "refused", "jobs", "needless")
     lines = [f"{'kind':34}" + "".join(f"{name:>10}" for name in names)]

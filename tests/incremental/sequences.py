@@ -187,7 +187,7 @@ class Sequences:
         if status or done.status:
             errors = [last_error(text) if status else "", last_error(done.text) if done.status else ""]
             same = bool(status) and bool(done.status)
-            return {"result": "refused" if same else "different", "errors": errors, "jobs": [], "needless": []}
+            return {"result": "refused" if same else "different", "errors": errors, "jobs": 0, "needless": []}
         wanted, found = digests(clean), digests(folder)
         differ = _differences(wanted, found)
         ran, same_outputs = jobs_between(before, after)
@@ -196,7 +196,7 @@ class Sequences:
             "result": "different" if differ else "equal",
             "files": differ[:10],
             "n_files": len(differ),
-            "jobs": sorted(ran),
+            "jobs": len(ran),
             "needless": sorted(needless),
         }
 

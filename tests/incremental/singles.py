@@ -151,7 +151,13 @@ class Singles:
             return [*nothing, {**row, "seconds": round(time.monotonic() - begun, 1)}]
         report = json.loads(self.report.read_text())
         ran, same = jobs_between(before, computed(self.folder))
-        rows = [_judged(single, text, report, ran, same) for single, text in made]
+        rows = [_judged(single, text, report) for single, text in made]
+        # Jobs are counted once, with the first edit that touches their rule.
+        for job in sorted(ran):
+            rule = job.split(" ")[0]
+            row = next((r for r, (s, _) in zip(rows, made, strict=True) if rule in s.touches), rows[0])
+            row["jobs"] += 1
+            row["needless"] += [job] if job in same else []
         if report["stale"]:
             self._repair(report["stale"])
         seconds = round((time.monotonic() - begun) / len(made), 1)
@@ -180,22 +186,13 @@ def _row(single: Single, text: str) -> dict[str, Any]:
     return {"kind": f"stub {single.kind}", "name": single.name, "edit": text}
 
 
-def _judged(
-    single: Single, text: str, report: dict[str, Any], ran: dict[str, list[str]], same: set[str]
-) -> dict[str, Any]:
-    """The row of one edit; what its batch ran counts where the edit touches the rule, or for the first field."""
+def _judged(single: Single, text: str, report: dict[str, Any]) -> dict[str, Any]:
+    """The row of one edit; a stale output counts where the edit touches its rule, for options and comments always."""
     rules = {report["jobs"].get(name, "") for name in report["stale"]}
-    is_field = single.kind in ("field", "comment")
-    stale = report["stale"] if is_field or rules & single.touches else {}
-    mine = [job for job in ran if is_field or job.split(" ")[0] in single.touches]
-    return {
-        **_row(single, text),
-        "result": "different" if stale else "equal",
-        "stale": dict(list(stale.items())[:5]),
-        "n_stale": len(stale),
-        "jobs": sorted(mine),
-        "needless": sorted(same & set(mine)),
-    }
+    stale = report["stale"] if single.kind in ("field", "comment") or rules & single.touches else {}
+    result = "different" if stale else "equal"
+    first = dict(list(stale.items())[:5])
+    return {**_row(single, text), "result": result, "stale": first, "n_stale": len(stale), "jobs": 0, "needless": []}
 
 
 def _bytes(path: Path) -> bytes:
