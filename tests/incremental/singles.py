@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from incremental import edits
 from incremental.common import Repository, Workflow, computed, jobs_between, last_error
-from incremental.fields import fields_of_preset
+from incremental.fields import fields_of_preset, refusal
 from incremental.server import Server
 from incremental.stub import RUNNING
 
@@ -134,34 +134,49 @@ class Singles:
         """Make the edits, build, verify; edits of a refused build are tried one by one, a refused one is taken back."""
         begun, settings, before = time.monotonic(), self.settings, computed(self.folder)
         kept = self.repository.snapshot()
-        tried = [(single, single.apply(self, number)) for single in batch]
-        made = [(single, text) for single, text in tried if text is not None]
-        nothing = [_row(single, "") | {"result": "nothing"} for single, text in tried if text is None]
+        made, rows = self._applied(batch, number)
         if not made:
-            return nothing
+            return rows
         status, text = self.build()
         if status or not self.report.exists():
             self.settings = settings
             self.repository.return_to(kept)
             if len(made) > 1:
-                return nothing + [row for single, _ in made for row in self.attempt([single], number)]
+                half = len(made) // 2
+                singles = [single for single, _ in made]
+                return rows + self.attempt(singles[:half], number) + self.attempt(singles[half:], number)
             row = {**_row(*made[0]), "result": "refused", "error": last_error(text)}
             again, text = self.build()
             row |= {} if again == 0 else {"result": "different", "error": f"not repaired: {last_error(text)}"}
-            return [*nothing, {**row, "seconds": round(time.monotonic() - begun, 1)}]
+            return [*rows, {**row, "seconds": round(time.monotonic() - begun, 1)}]
         report = json.loads(self.report.read_text())
         ran, same = jobs_between(before, computed(self.folder))
-        rows = [_judged(single, text, report) for single, text in made]
+        found = [_judged(single, text, report) for single, text in made]
         # Jobs are counted once, with the first edit that touches their rule.
         for job in sorted(ran):
             rule = job.split(" ")[0]
-            row = next((r for r, (s, _) in zip(rows, made, strict=True) if rule in s.touches), rows[0])
+            row = next((r for r, (s, _) in zip(found, made, strict=True) if rule in s.touches), found[0])
             row["jobs"] += 1
             row["needless"] += [job] if job in same else []
         if report["stale"]:
             self._repair(report["stale"])
         seconds = round((time.monotonic() - begun) / len(made), 1)
-        return nothing + [{**row, "seconds": seconds, "together": len(made)} for row in rows]
+        return rows + [{**row, "seconds": seconds, "together": len(made)} for row in found]
+
+    def _applied(self, batch: list[Single], number: int) -> tuple[list[tuple[Single, str]], list[dict[str, Any]]]:
+        """The edits that were made, and rows of those that cannot be or whose configuration is refused."""
+        made, rows = [], []
+        for single in batch:
+            settings = self.settings
+            text = single.apply(self, number)
+            error = refusal(self.settings) if text is not None and single.kind == "field" else ""
+            if text is None or error:
+                self.settings = settings
+                facts = {"result": "refused", "error": error[:300]} if error else {"result": "nothing"}
+                rows.append({**_row(single, text or ""), **facts})
+            else:
+                made.append((single, text))
+        return made, rows
 
     def _repair(self, stale: dict[str, Any]) -> None:
         """Stale outputs are deleted, so that the next edits begin with a correct state."""
