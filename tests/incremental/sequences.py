@@ -167,7 +167,16 @@ class Sequences:
         before = computed(folder)
         status, text, discarded = self.incremental(folder)
         row = {"kind": "real", "number": number, "edits": made, **self._judged(folder, before, status, text)}
+        if row["result"] == "different":
+            self._keep(number)
         return {**row, "discarded": discarded, "seconds": round(time.monotonic() - begun, 1)}
+
+    def _keep(self, number: int) -> None:
+        """Both builds and the code stay for inspection."""
+        for name in ("try", "try.txt", "clean", "clean.txt", "repository"):
+            kept = self.folder / f"different-{number}-{name}"
+            shutil.rmtree(kept, ignore_errors=True)
+            subprocess.run(["cp", "-a", str(self.folder / name), str(kept)], check=True)
 
     def incremental(self, folder: Path) -> tuple[int, str, list[str]]:
         """Build; where a resumption is refused, delete the folder that the message names and build again."""
