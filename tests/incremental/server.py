@@ -118,12 +118,25 @@ def serve(address: str, work: Any) -> None:
             child = os.fork()
             if child == 0:
                 _end(work, task, connection)
+            _follow(child, connection)
             _, status = os.waitpid(child, 0)
             with contextlib.suppress(OSError):
                 connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
             os._exit(0)
         connection.close()
     os._exit(0)
+
+
+def _follow(child: int, connection: socket.socket) -> None:
+    """Wait for the end of a process; it is killed, with its group, when the one that asked for it is gone."""
+    end = os.pidfd_open(child)
+    ready, _, _ = select.select([end, connection], [], [])
+    if end not in ready:
+        with contextlib.suppress(OSError):
+            os.killpg(child, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.kill(child, signal.SIGKILL)
+    os.close(end)
 
 
 def _end(work: Any, task: dict[str, Any], connection: socket.socket) -> None:
