@@ -140,13 +140,9 @@ class Workflow:
         return folder.parent / f"{folder.name}.txt"
 
     def run(self, folder: Path, *arguments: str) -> Done:
-        """Run the workflow to its end; twice, because the page shows captions that exist when the run starts."""
-        for _ in range(2):
-            status = self.start(folder, *arguments).wait()
-            done = Done(status=status, text=self.output(folder).read_text(errors="replace"))
-            if status:
-                break
-        return done
+        """Run the workflow to its end."""
+        status = self.start(folder, *arguments).wait()
+        return Done(status=status, text=self.output(folder).read_text(errors="replace"))
 
 
 def computed(folder: Path) -> dict[str, dict[str, Any]]:

@@ -115,8 +115,8 @@ class Singles:
         """Run the workflow."""
         self.report.unlink(missing_ok=True)
         (self.folder / "settings.yaml").write_text(yaml.safe_dump(self.settings))
-        run = self.workflow.start(self.folder, "--notemp")
-        return run.wait(), self.workflow.output(self.folder).read_text(errors="replace")
+        done = self.workflow.run(self.folder, "--notemp")
+        return done.status, done.text
 
     def batches(self, singles: list[Single], most: int = 16) -> Iterator[list[Single]]:
         """Edits of one kind that touch nothing in common, in the order given."""
