@@ -26,6 +26,7 @@ rule render:
         runtime=plan.minutes(30),
     params:
         config=plan.rendering,
+        files=plan.rendered_files,
         code=code("render"),
     script:
         "../workflow/scripts/render.py"

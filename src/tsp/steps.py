@@ -17,6 +17,7 @@ from tsp.errors import TspError
 from tsp.io import records
 from tsp.io.files import read_json, write_json
 from tsp.plan import identity
+from tsp.plan.unfinished import Unfinished
 
 # Libraries that decide the bytes of results.
 LIBRARIES = ("torch", "torchvision", "av", "numpy", "scipy", "pandas", "h5py", "matplotlib", "spacy", "yt_dlp")
@@ -29,6 +30,7 @@ def run_step(
     *,
     options: Mapping[str, type] | None = None,
     pure: bool = True,
+    unfinished: Unfinished | None = None,
 ) -> None:
     """Run one step script's `main(job)`, or put its outputs back if nothing that they are made of has changed.
 
@@ -43,6 +45,8 @@ def run_step(
         options: names of params that are the options of a dataclass, and the dataclass.
         pure: whether the outputs follow from the declared inputs, the params and the code. A step that also reads
             sources outside the workflow always runs.
+        unfinished: what an interrupted run of the step leaves. It is resumed under the same code, settings and inputs
+            only; `resume: anyway` in the configuration accepts differences and records them.
     """
     path = Path(job.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +54,7 @@ def run_step(
         _logging(file, job.rule)
         with _alone(file):
             try:
-                _run(main, job, options or {}, pure)
+                _run(main, job, options or {}, pure, unfinished)
             except TspError as error:
                 log.error("error: %s", error)
                 sys.exit(1)
@@ -77,15 +81,21 @@ def identity_of(job: Any, inputs: Mapping[str, str] | None = None) -> dict[str, 
     }
 
 
-def _run(main: Callable[[Any], Any], job: Any, options: Mapping[str, type], pure: bool) -> None:
+def _run(
+    main: Callable[[Any], Any], job: Any, options: Mapping[str, type], pure: bool, unfinished: Unfinished | None
+) -> None:
     inputs = records.check(job.input)
     _not_in_the_future(job.input)
     present, earlier = identity_of(job, inputs), records.read_all(job.output)
     if pure and earlier and _is_kept(job, earlier, present, options):
         return
+    resumed = unfinished.begin(job, present, options) if unfinished else []
     records.forget(job.output)
     started, clock = datetime.now(UTC), time.monotonic()
     facts = dict(main(job) or {})
+    if unfinished:
+        unfinished.finish(job, resumed)
+        facts["overrides"] = resumed
     _keep_resolved(facts, earlier)
     made = {"started": started.isoformat(timespec="seconds"), "seconds": round(time.monotonic() - clock, 2)}
     about = {"tools": _tools(), "host": platform.node(), "version": __version__, "kept": False}

@@ -97,7 +97,7 @@ def kill(place: Workplace) -> Outcome:
 def orphaned(place: Workplace, folder: Path) -> bool:
     """Only Snakemake dies; the next run must not share the work folder with the orphaned training step."""
     training = folder / "results/pretrain/mini_tsp"
-    seen = place.kill_when(folder, lambda: any((training / "work").glob("*")), whole_group=False)
+    seen = place.kill_when(folder, lambda: any((training / "work").glob("log.jsonl")), whole_group=False)
     return seen and not (training / "encoder.safetensors").exists()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from incremental import edits
 from incremental.common import Repository, Workflow, computed, jobs_between, last_error
-from incremental.fields import fields_of_preset, refusal
+from incremental.fields import TABLES, fields_of_preset, refusal
 from incremental.server import Server
 from incremental.stub import RUNNING
 

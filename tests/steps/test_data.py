@@ -124,6 +124,11 @@ def test_a_misspelt_setting_is_refused(step, chain):
 
 def test_render(step, tmp_path):
     config = {"kind": "trimmed", "n_train": 5, "n_valid": 5, "seconds": [2.2, 2.4], "faults": False}
-    step("render", output=[tmp_path / "origin/annotations.json"], params={"config": config, "code": "c"}, threads=2)
+    step(
+        "render",
+        output=[tmp_path / "origin/annotations.json"],
+        params={"config": config, "code": "c", "files": "first"},
+        threads=2,
+    )
     videos = read_annotations(tmp_path / "origin/annotations.json")
     assert [video.subset for video in videos] == ["training"] * 5 + ["validation"] * 5

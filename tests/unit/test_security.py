@@ -15,7 +15,9 @@ from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.tables import read_manifest
 from tsp.video.config import DownloadConfig, StandardiseConfig
-from tsp.video.download import download_shard, fetch
+from tsp.video.download import download_shard
+from tsp.video.fetching import fetch
+from tsp.video.pages import fetch_page
 from tsp.video.probe import probe_shard
 from tsp.video.standardise import standardise_shard
 
@@ -247,7 +249,7 @@ def test_a_planted_configuration_of_yt_dlp_is_ignored(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/watch"
-        path = fetch("v_a.mp4", address, store, DownloadConfig(attempts=1, timeout_s=5.0))
+        path = fetch("v_a.mp4", address, store, DownloadConfig(attempts=1, timeout_s=5.0), fetch_page=fetch_page)
         server.shutdown()
     assert path == store / "v_a.mp4"
     assert path.read_bytes() == Page.content

@@ -5,8 +5,9 @@ from pathlib import Path
 from tsp.config.load import build, read_config
 from tsp.config.resolved import ResolvedRun
 from tsp.features.config import ExtractConfig
-from tsp.features.extract import extract_shard
+from tsp.features.extract import FINISHED, extract_shard
 from tsp.job import workers_of
+from tsp.plan.unfinished import Unfinished
 from tsp.steps import run_step
 
 
@@ -25,4 +26,6 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake, options={"config": ExtractConfig})
+    # Each video is compared with the manifest; of the configuration only the encoder matters.
+    shard = Unfinished(state=FINISHED, free=("run",), itemised=("manifest",))
+    run_step(main, snakemake, options={"config": ExtractConfig}, unfinished=shard)

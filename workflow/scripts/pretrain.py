@@ -5,8 +5,10 @@ from functools import partial
 from tsp.config.load import read_config
 from tsp.config.resolved import ResolvedRun
 from tsp.job import workers_of
-from tsp.pretrain.train import PretrainInputs, pretrain
+from tsp.plan.unfinished import Unfinished
+from tsp.pretrain.train import FREE_OF_RUN, PretrainInputs, pretrain
 from tsp.steps import run_step
+from tsp.training.checkpoint import FREE, STATE
 from tsp.training.distributed import launch
 
 
@@ -38,4 +40,5 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake, options={"settings": ResolvedRun})
+    training = Unfinished(state=STATE, free=(*FREE, *FREE_OF_RUN))
+    run_step(main, snakemake, options={"settings": ResolvedRun}, unfinished=training)

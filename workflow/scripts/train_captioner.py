@@ -6,7 +6,9 @@ from tsp.caption.data import CaptionInputs
 from tsp.caption.train import train_captioner
 from tsp.config.load import read_config
 from tsp.config.resolved import ResolvedCaptions
+from tsp.plan.unfinished import Unfinished
 from tsp.steps import run_step
+from tsp.training.checkpoint import FREE, STATE
 
 
 def main(job):
@@ -21,4 +23,4 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake)
+    run_step(main, snakemake, unfinished=Unfinished(state=STATE, free=FREE))

@@ -5,7 +5,9 @@ from pathlib import Path
 from tsp.config.experiments import read_experiment
 from tsp.job import optional_path
 from tsp.localise.method import SubsetInputs, TrainingInputs
+from tsp.plan.unfinished import Unfinished
 from tsp.steps import run_step
+from tsp.training.checkpoint import FREE, STATE
 
 
 def main(job):
@@ -29,4 +31,4 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake)
+    run_step(main, snakemake, unfinished=Unfinished(state=STATE, free=FREE))

@@ -61,6 +61,9 @@ class Settings:
 
     preset: Literal["demo", "paper"] = "demo"
     """`demo`: the embedded miniature (adds config/demo.yaml); `paper`: ActivityNet and THUMOS14."""
+    resume: Literal["refuse", "anyway"] = "refuse"
+    """An interrupted training or extraction whose code, settings or inputs have changed: an error that names the
+    differences, or resumed, with the differences recorded. For one call: `--config resume=anyway`."""
     build: BuildConfig
     """Targets of `all`."""
     datasets: dict[str, DatasetConfig]

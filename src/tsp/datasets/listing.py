@@ -79,6 +79,7 @@ def shard_digests(
     official: str,
     shards: int,
     shard_size: int,
+    *,
     videos: str | None = None,
     url: str = "",
 ) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from tsp.datasets.scenes import KINDS, Kind, Look, Scene
 from tsp.datasets.synthetic import ODD_NAMES, Format, SyntheticConfig, format_of, plan
 from tsp.io.annotations import write_annotations
 from tsp.io.files import atomic
+from tsp.io.sources import FIRST, write_facts
 from tsp.io.store import Store
 from tsp.names import ACTIVITYNET, file_name
 from tsp.progress import progress
@@ -32,7 +33,16 @@ FAST = {
 }
 
 
-def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: int, *, code: str = "") -> None:
+def render(
+    config: SyntheticConfig,
+    folder: Path,
+    annotations: Path,
+    workers: int,
+    *,
+    code: str = "",
+    facts: Path | None = None,
+    token: str = FIRST,
+) -> None:
     """Render the videos into `folder` and write `annotations`; files that would be the same again are kept.
 
     Args:
@@ -40,7 +50,9 @@ def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: in
         folder: of the rendered files; `source` of a video is the path of its file.
         annotations: canonical annotations; `captions` holds segments and sentences.
         workers: number of processes.
-        code: digest of the code of this step; other code renders all files anew.
+        code: digest of the code of this step; other code renders all files again.
+        facts: file to write: the rendered files, for the planner (`tsp.io.sources`); None: not written.
+        token: the planner's token of this job.
     """
     videos, store = plan(config, folder), Store(folder)
     made_by = {"code": code, "av": av.__version__, "libavcodec": list(av.library_versions["libavcodec"])}
@@ -60,6 +72,8 @@ def render(config: SyntheticConfig, folder: Path, annotations: Path, workers: in
             name = Path(videos[k].source).name
             store.record(name, wanted[name])
     write_annotations(annotations, listed)
+    if facts is not None:
+        write_facts(facts, token, {v.source: store.content(Path(v.source).name) for v in listed})
     log.info("%d videos in %s, %d of them rendered now", len(listed), folder, len(numbers))
 
 

@@ -34,6 +34,8 @@ from tsp.video.transforms import eval_transform, prepare_frames
 
 log = logging.getLogger(__name__)
 TIME = "centre of clip i in seconds = (i * stride + clip_length / 2) / fps"
+# Files below the work folder from which an interrupted shard resumes.
+FINISHED = "*/*.npz"
 AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 Array = NDArray[np.float32]
 
@@ -62,7 +64,8 @@ def extract_shard(
         encoder: network and clips.
         stride: frames at the clips' rate between the starts of consecutive clips.
         config: batch, precision, treatment of the end of a video and of short videos.
-        work: folder for the features of finished videos, to resume an interrupted shard.
+        work: folder for the features of finished videos, to resume an interrupted shard; a video with another
+            checksum is extracted again.
         workers: decoding threads in addition to the main thread; the features do not depend on it.
         device: `cpu`, `cuda`...; None: a GPU if available.
 
@@ -72,34 +75,41 @@ def extract_shard(
 
     Paper: section 4 (features); tsp.md 9.
     """
-    names = _shard(manifest, videos)
+    digests = _shard(manifest, videos)
+    names = list(digests)
     network = load_encoder(encoder.factory, weights).eval().to(pick_device(device))
     facts = _facts(encoder, weights, stride, config)
     done = {name: work / facts["config_hash"] / f"{feature_key(name)}.npz" for name in names}
-    left = [name for name in names if not _is_done(done[name], videos / name)]
+    left = [name for name in names if not _is_done(done[name], digests[name])]
     if len(left) < len(names):
         log.info("%d of %d videos are already done", len(names) - len(left), len(names))
     found = extract([videos / name for name in left], network, encoder, stride=stride, config=config, workers=workers)
-    failed = _save(progress(found, desc="extract", total=len(left), unit="video"), left, done)
+    failed = _save(progress(found, desc="extract", total=len(left), unit="video"), left, digests, done)
     _write(output, facts, done, failed)
     shutil.rmtree(work, ignore_errors=True)  # including features of other weights
     log.info("%d videos, %d skipped", len(names) - len(failed), len(failed))
 
 
-def _shard(manifest: Path, videos: Path) -> list[str]:
+def _shard(manifest: Path, videos: Path) -> dict[str, str]:
+    """SHA-256 of the usable videos of a manifest by file name."""
+    digests = {}
     table = read_manifest(manifest)
     usable = table[table["status"] == "ok"]
     for name, digest in usable[["filename", "sha256"]].itertuples(index=False, name=None):
         again = f"delete {manifest} and the manifest of the same shard in standardise/ to recreate it"
         if not (videos / name).is_file():
             raise TspError(f"{videos / name}: listed in {manifest}, but missing; {again}")
-        if digest and sha256(videos / name) != digest:
+        digests[str(name)] = sha256(videos / name)
+        if digest and digests[name] != digest:
             raise TspError(f"{videos / name}: not the video listed in {manifest}; delete it; {again}")
-    return [str(name) for name in usable["filename"]]
+    return digests
 
 
 def _save(
-    found: Iterable[tuple[int, Array | TspError]], names: Sequence[str], files: Mapping[str, Path]
+    found: Iterable[tuple[int, Array | TspError]],
+    names: Sequence[str],
+    digests: Mapping[str, str],
+    files: Mapping[str, Path],
 ) -> dict[str, str]:
     """Write the features of each video to its file; returns file name -> reason of videos without features."""
     failed: dict[str, str] = {}
@@ -110,7 +120,7 @@ def _save(
             failed[name] = str(features)[:150]
             continue
         with atomic(files[name]) as temporary:
-            np.savez(temporary, features=features)  # unlike .npy, .npz has checksums
+            np.savez(temporary, features=features, sha256=digests[name])  # unlike .npy, .npz has checksums
     return failed
 
 
@@ -118,16 +128,16 @@ def _write(output: Path, facts: dict[str, Any], done: dict[str, Path], failed: d
     with feature_writer(output, facts | failed_attributes(failed)) as writer:
         for name, path in done.items():
             if name not in failed:
-                writer.write(feature_key(name), _finished(path))
+                writer.write(feature_key(name), _finished(path)[0])
 
 
-def _finished(path: Path) -> Array:
+def _finished(path: Path) -> tuple[Array, str]:
+    """Features of a finished video, and SHA-256 of the video; an earlier version recorded none."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            features: Array = file["features"]
+            return file["features"], str(file.get("sha256", ""))
     except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError) as error:
         raise TspError(f"{path}: damaged ({error}); delete it and run again") from error
-    return features
 
 
 @torch.inference_mode()
@@ -220,9 +230,9 @@ def _forward(network: nn.Module, clips: Tensor, config: ExtractConfig) -> Tensor
         return network(clips)  # type: ignore[no-any-return]
 
 
-def _is_done(finished: Path, video: Path) -> bool:
-    """Whether the features exist and are not older than the video."""
-    return finished.is_file() and finished.stat().st_mtime_ns >= video.stat().st_mtime_ns
+def _is_done(finished: Path, digest: str) -> bool:
+    """Whether there are features of the video with this checksum."""
+    return finished.is_file() and _finished(finished)[1] == digest
 
 
 def _facts(encoder: EncoderConfig, weights: Path, stride: int, config: ExtractConfig) -> dict[str, Any]:

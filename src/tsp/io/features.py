@@ -125,7 +125,8 @@ def merge_features(paths: list[Path], output: str | Path) -> None:
                     raise TspError(
                         f"{file.path}: {key} is {file.attributes.get(key)!r}, others {attributes.get(key)!r}"
                     )
-        with feature_writer(output, attributes | _failures([file.attributes for file in files])) as writer:
+        shards = [file.attributes for file in files]
+        with feature_writer(output, attributes | _failures(shards) | _resumed(shards)) as writer:
             for file in files:
                 for name in file.names:
                     writer.write(name, file[name])
@@ -138,6 +139,17 @@ def failed_attributes(failed: Mapping[str, str], n_failed: int | None = None) ->
     """The attributes `failed` (a JSON object, at most 200 videos: an attribute holds 64 KiB) and `n_failed`."""
     listed = json.dumps(dict(list(failed.items())[:200]))
     return {"failed": listed, "n_failed": len(failed) if n_failed is None else n_failed}
+
+
+def add_resumed(path: str | Path, differences: list[str]) -> None:
+    """Add the attribute `resumed` to a feature file: the differences accepted when its extraction was resumed."""
+    with h5py.File(path, "r+") as file:
+        file.attrs["resumed"] = json.dumps(differences)
+
+
+def _resumed(shards: list[dict[str, Any]]) -> dict[str, Any]:
+    found = [difference for shard in shards for difference in json.loads(shard.get("resumed", "[]"))]
+    return {"resumed": json.dumps(list(dict.fromkeys(found)))} if found else {}
 
 
 def _failures(shards: list[dict[str, Any]]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ SOURCE = Path(__file__).parents[2]
 SCRIPTS = Path("workflow/scripts")
 RESOURCES = Path("resources")
 # They decide whether and where a step runs, never what it writes.
-UNCOUNTED = re.compile(r"tsp\.(errors|progress|steps|io\.records|plan(\..*)?)")
+UNCOUNTED = re.compile(r"tsp\.(errors|progress|steps|io\.(records|resume)|plan(\..*)?)")
 LIBRARIES = ("site-packages", "dist-packages", "lib-dynload")
 
 

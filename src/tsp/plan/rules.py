@@ -133,7 +133,9 @@ class Plan:
         if d.generate is not None:
             return "generated"
         official, shards = self.official_subset(wildcards), self._shards(wildcards)
-        digests = shard_digests(d.reader, tuple(d.annotations), official, shards, d.shard_size, d.videos, d.url)
+        digests = shard_digests(
+            d.reader, tuple(d.annotations), official, shards, d.shard_size, videos=d.videos, url=d.url
+        )
         return digests[int(wildcards.shard)] if digests else "unknown"
 
     def canonical_digest(self, wildcards: Wildcards) -> str:
@@ -142,6 +144,11 @@ class Plan:
         if d.generate is not None:
             return "generated"
         return canonical_digest(d.reader, tuple(d.annotations), d.videos, d.url)
+
+    def rendered_files(self, wildcards: Wildcards) -> str:
+        """A token that changes where files of a generated data set were deleted or damaged."""
+        annotations = Path(Data.ORIGIN.format(**wildcards))
+        return shard_token(annotations, facts_path(annotations.parent, "origin"))
 
     def sources(self, wildcards: Wildcards) -> str:
         """A token that changes with the content of the local files that the videos of a shard come from."""

@@ -24,6 +24,8 @@ from tsp.training.fit import FitResult, LossTerm, fit
 from tsp.training.save import save_trained
 from tsp.training.seeds import seed_everything
 
+# Options of a run, besides those of the trainer, that a resumed training may change.
+FREE_OF_RUN = ("cache", "cache_gb", "open_videos", "track_code")
 log = logging.getLogger(__name__)
 
 
@@ -237,7 +239,6 @@ def _facts(run: RunConfig, encoder: EncoderConfig, inputs: PretrainInputs) -> di
 
 def _fingerprint(facts: Mapping[str, Any]) -> str:
     """What a resumed run must have in common with the interrupted one, besides the trainer's options."""
-    free = ("trainer", "cache", "cache_gb", "open_videos", "track_code")
-    run = {name: value for name, value in facts["run"].items() if name not in free}
+    run = {name: value for name, value in facts["run"].items() if name not in ("trainer", *FREE_OF_RUN)}
     inputs = {name: entry["sha256"] for name, entry in facts["inputs"].items()}
     return json.dumps([facts["encoder"], run, facts["labels"], inputs], sort_keys=True)

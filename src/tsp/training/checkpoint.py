@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tsp.errors import TspError
+from tsp.io import resume
 from tsp.io.files import atomic
 from tsp.training.config import TrainerConfig
 
@@ -58,13 +59,14 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_hash(state: dict[str, Any], expected: str, path: Path) -> None:
-    """Refuse to resume from a checkpoint of another configuration."""
-    if state["config_hash"] != expected:
+def check_hash(state: dict[str, Any], expected: str, path: Path) -> bool:
+    """Whether a checkpoint is of the present configuration; another one is refused, unless the user has accepted it."""
+    if state["config_hash"] != expected and not resume.accepted(path.parent):
         raise TspError(
             f"{path}: made under another configuration (hash {state['config_hash']}, now {expected}); "
             f"put the old configuration back, or delete {path.parent} to train from the start"
         )
+    return bool(state["config_hash"] == expected)
 
 
 def check_finite(model: nn.Module, iteration: int) -> None:

@@ -296,18 +296,41 @@ class _Fit:
         if not path.is_file():
             return
         state = checkpoint.read(path)
-        checkpoint.check_hash(state, self.hash, path)
-        self.task.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        is_same = checkpoint.check_hash(state, self.hash, path)
+        if is_same:
+            self.task.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        else:
+            self._load_other(state, path)
         self.scaler.load_state_dict(state["scaler"])
-        seeds.set_random_state(state["random"][self.rank], self.device)
+        # There are more processes than states only where the user has accepted another number of them.
+        seeds.set_random_state(state["random"][self.rank % len(state["random"])], self.device)
         for key in ("epoch", "position", "best_value", "best_epoch", "stale", "history"):
             setattr(self, key, state[key])
+        self.position = min(self.position, self.steps_per_epoch)
         # The stored sums are over all ranks, so only the first rank adds them.
         share = 1.0 if self.rank == 0 else 0.0
         for key in ("window", "total"):
             setattr(self, key, {k: v.to(self.device) * share for k, v in state[key].items()})
         log.info("resuming after epoch %d, step %d of %d", self.epoch, self.position, self.steps_per_epoch)
+
+    def _load_other(self, state: dict[str, Any], path: Path) -> None:
+        """Load a state of other options; the present ones apply from here on."""
+        groups = self.optimizer.param_groups
+        present = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        try:
+            for group, saved in zip(groups, state["optimizer"]["param_groups"], strict=True):
+                if group.keys() != saved.keys():
+                    raise ValueError("another optimiser")
+            self.task.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise TspError(
+                f"{path}: does not fit the present model and optimiser, so that it cannot be resumed; delete"
+                f" {path.parent} to train from the start"
+            ) from error
+        for group, options in zip(self.optimizer.param_groups, present, strict=True):
+            group.update(options)
 
 
 def _normalise(terms: Mapping[str, LossTerm], *, ignore: bool) -> tuple[Tensor, dict[str, Tensor]]:

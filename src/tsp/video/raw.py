@@ -15,3 +15,9 @@ def raw_names(filename: str) -> list[str]:
 def raw_path(store: Path, filename: str) -> Path | None:
     """The raw file for a standardised file name; None if missing."""
     return next((store / name for name in raw_names(filename) if (store / name).is_file()), None)
+
+
+def media_suffix(name: str) -> str:
+    """The extension of a raw file for a source of this name; `.media` where its own is not that of a video."""
+    suffix = Path(name).suffix.lower()
+    return suffix if suffix in MEDIA_SUFFIXES else ".media"

@@ -10,7 +10,7 @@ from typing import Any
 import ffmpeg
 
 from tsp.errors import TspError
-from tsp.io.files import atomic
+from tsp.io.files import atomic, sha256
 from tsp.io.http import FetchError
 from tsp.io.store import Store
 from tsp.io.tables import manifest_rows, write_manifest
@@ -18,7 +18,7 @@ from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path, ffmpeg_version
 from tsp.video.config import DownloadConfig, StandardiseConfig
 from tsp.video.decode import VideoReader
-from tsp.video.download import NeedsDownloader, fetch_again
+from tsp.video.fetching import NeedsDownloader, fetch_again
 from tsp.video.raw import raw_names, raw_path
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class _Videos:
         words = command(Path("raw"), Path("video"), config)[1:]
         self.made_by = {"command": words, "ffmpeg": ffmpeg_version(), "code": code}
         self.remade: list[str] = []
-        """Why files that existed were recreated."""
+        """Why files that existed were encoded again."""
         self.waiting: list[str] = []
         """Videos whose raw file this environment cannot fetch."""
 
@@ -194,9 +194,10 @@ class _Videos:
 
     def _is_current(self, name: str, digest: str) -> bool:
         wanted, recorded = self._identity(name, digest), self.store.recorded(name)
-        exists = self.store.path(name).exists()
-        if recorded is None or not exists:
-            self.remade += ["no record of what they were made of"] * exists
+        if not self.store.path(name).exists():
+            return False
+        if recorded is None:
+            self.remade.append("no record of what they were made of")
             return False
         changed = [key for key, value in wanted.items() if recorded.get(key) != value]
         if set(changed) - {"code"}:
@@ -221,8 +222,8 @@ class _Videos:
         source = raw_path(self.raw.folder, name)
         if source is None:
             source = fetch_again(name, self.raw.folder, digest, self.download)
-        found = self.raw.content(source.name)
-        if digest and (found is None or found.sha256 != digest):
+        # Read in full: damage may leave size and date as they were, and encoding takes far longer.
+        if digest and sha256(source) != digest:
             raise TspError(f"{source}: not the file listed in {manifest}; delete both to download it again")
         standardise_video(source, self.store.path(name), self.config)
         self.store.record(name, self._identity(name, digest))

@@ -118,7 +118,7 @@ def test_the_local_file_of_a_video_counts(tmp_path):
         for cached in (shard_digests, canonical_digest, listing._local_files):
             cached.cache_clear()
         arguments = (READER, (str(path),))
-        shards = shard_digests(*arguments, "training", 2, 2, str(folder), URL)
+        shards = shard_digests(*arguments, "training", 2, 2, videos=str(folder), url=URL)
         return *shards, canonical_digest(*arguments, str(folder), URL)
 
     before = now()
@@ -132,8 +132,8 @@ def test_the_local_file_of_a_video_counts(tmp_path):
     assert [a == b for a, b in zip(now(), renamed, strict=True)] == [True, False, False]
     (folder / ".made").mkdir()
     (folder / ".made/v_d.mp4").touch()
-    assert now()[1] == shard_digests(READER, (str(path),), "training", 2, 2, str(folder), URL)[1]
-    assert shard_digests(READER, (str(path),), "training", 2, 2, "/no/such", URL) == ()
+    assert now()[1] == shard_digests(READER, (str(path),), "training", 2, 2, videos=str(folder), url=URL)[1]
+    assert shard_digests(READER, (str(path),), "training", 2, 2, videos="/no/such", url=URL) == ()
 
 
 def test_annotations_that_cannot_be_read_have_no_digests(tmp_path):

@@ -14,6 +14,7 @@ from tsp.datasets.rendering import encode, render
 from tsp.datasets.scenes import KINDS, Look, Scene, timeline
 from tsp.datasets.synthetic import FORMATS, ODD_NAMES, SyntheticConfig, plan, read
 from tsp.errors import TspError
+from tsp.io.sources import facts_path, shard_token
 from tsp.video.decode import VideoReader
 
 UNTRIMMED = SyntheticConfig(n_train=30, n_valid=30)
@@ -158,6 +159,21 @@ def test_only_what_differs_is_rendered(tmp_path, in_threads, caplog):
     assert caplog.messages[-1].endswith(", 0 of them rendered now")
     rendered(tmp_path, TRIMMED, code="edited")
     assert caplog.messages[-1].endswith(", 10 of them rendered now")
+
+
+def test_a_missing_file_is_noticed_by_the_planner(tmp_path, in_threads):
+    facts = facts_path(tmp_path / "origin", "origin")
+
+    def token():
+        return shard_token(tmp_path / "origin.json", facts)
+
+    clean = rendered(tmp_path, replace(TRIMMED, faults=True), facts=facts, token=token())
+    assert token() == "first"
+    next((tmp_path / "origin").glob("*.mp4")).unlink()
+    new = token()
+    assert new != "first"
+    assert rendered(tmp_path, replace(TRIMMED, faults=True), facts=facts, token=new) == clean
+    assert token() == new
 
 
 def test_files_without_a_record_are_rendered_again(tmp_path, in_threads, caplog):

@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -151,6 +153,57 @@ def test_finished_videos_of_other_options_are_not_taken(data, tmp_path, monkeypa
     monkeypatch.setattr(module, "_forward", lambda *a: calls.append(1) or forward(*a))
     run(data, tmp_path / "f.h5", stride=8)
     assert len(calls) == len(FRAMES)
+
+
+@pytest.fixture
+def interrupted(data, tmp_path, monkeypatch):
+    """A shard with its videos whose extraction ended before the file was written; gives its folder."""
+    shutil.copytree(data / "videos", tmp_path / "videos")
+    monkeypatch.setattr(module, "feature_writer", lambda *a: pytest.fail("stopped before writing"))
+    with pytest.raises(pytest.fail.Exception):
+        run(data, tmp_path / "f.h5", videos=tmp_path / "videos")
+    monkeypatch.undo()
+    return tmp_path
+
+
+def extracted(monkeypatch):
+    """Paths of the videos of later extractions."""
+    real, seen = module.extract, []
+    monkeypatch.setattr(module, "extract", lambda paths, *a, **k: seen.extend(paths) or real(paths, *a, **k))
+    return seen
+
+
+def test_only_a_replaced_video_of_an_interrupted_shard_is_extracted_again(data, interrupted, monkeypatch):
+    videos = interrupted / "videos"
+    times = (videos / "v_d.mp4").stat()
+    shutil.copy(videos / "v_b.c.mp4", videos / "v_d.mp4")
+    # An old date, as of a copy that keeps it: the content counts.
+    os.utime(videos / "v_d.mp4", ns=(times.st_atime_ns, times.st_mtime_ns - 10**12))
+    seen = extracted(monkeypatch)
+    found, _ = run(data, interrupted / "f.h5", videos=videos)
+    assert seen == [videos / "v_d.mp4"]
+    np.testing.assert_array_equal(found["v_d"], found["v_b.c"])
+    clean, _ = run(data, interrupted / "clean.h5", videos=videos)
+    assert list(found) == list(clean)
+    for name, x in clean.items():
+        np.testing.assert_array_equal(x, found[name])
+
+
+def test_a_touched_video_of_an_interrupted_shard_is_not_extracted_again(data, interrupted, monkeypatch):
+    later = time.time() + 1000
+    os.utime(interrupted / "videos/v_d.mp4", (later, later))
+    seen = extracted(monkeypatch)
+    run(data, interrupted / "f.h5", videos=interrupted / "videos")
+    assert seen == []
+
+
+def test_finished_videos_without_a_checksum_are_extracted_again(data, interrupted, monkeypatch):
+    path = next((interrupted / "work").rglob("v_a.npz"))
+    np.savez(path, features=np.zeros((9, 6), np.float32))
+    seen = extracted(monkeypatch)
+    found, _ = run(data, interrupted / "f.h5", videos=interrupted / "videos")
+    assert seen == [interrupted / "videos/v_a.mp4"]
+    assert found["v_a"].any()
 
 
 def test_a_damaged_video_is_told_and_the_others_are_kept(data, tmp_path):

@@ -3,29 +3,24 @@
 import hashlib
 import http.server
 import json
-import os
 import threading
-import types
 import urllib.parse
-from dataclasses import replace
 
 import pandas as pd
 import pytest
-import yt_dlp
 
 from tsp.datasets.listing import write_canonical
 from tsp.errors import TspError
 from tsp.io import http as fetching
-from tsp.io import store
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.http import FetchError
-from tsp.io.sources import facts_path, shard_token
 from tsp.io.store import Store
 from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_table
 from tsp.types import Segment, Video
-from tsp.video import download
+from tsp.video import fetching as raw_files
 from tsp.video.config import DownloadConfig
-from tsp.video.download import _page_error, download_shard, fetch, fetch_again
+from tsp.video.download import download_shard
+from tsp.video.fetching import fetch, fetch_again
 from tsp.video.raw import raw_path
 
 BODY = bytes(range(256)) * 64
@@ -352,7 +347,7 @@ def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(download, "fetch_file", full)
+    monkeypatch.setattr(raw_files, "fetch_file", full)
     with pytest.raises(TspError, match=r"cannot be written.*No space left"):
         run_shard(tmp_path, [("a", "v_a.mp4", url(server, "ok"))])
 
@@ -372,7 +367,7 @@ def test_local_files(tmp_path, scheme):
 def test_local_files_on_another_disk_are_copied(tmp_path, monkeypatch):
     (tmp_path / "a.xyz").write_bytes(BODY)
     (tmp_path / "raw").mkdir()
-    monkeypatch.setattr(download.Path, "hardlink_to", lambda *arguments: (_ for _ in ()).throw(OSError(18, "")))
+    monkeypatch.setattr(raw_files.Path, "hardlink_to", lambda *arguments: (_ for _ in ()).throw(OSError(18, "")))
     path = fetch("v_a.mp4", str(tmp_path / "a.xyz"), tmp_path / "raw", CONFIG)
     assert path == tmp_path / "raw/v_a.media" == raw_path(tmp_path / "raw", "v_a.mp4")
     assert path.stat().st_ino != (tmp_path / "a.xyz").stat().st_ino
@@ -404,116 +399,8 @@ def test_a_folder_of_videos(tmp_path):
     assert (tmp_path / "raw/v_b.mp4").read_bytes() == b"b"
 
 
-@pytest.fixture
-def mine(tmp_path):
-    """A folder of sources, and a function that downloads a list of them and returns the manifest by video."""
-    folder = tmp_path / "mine"
-    folder.mkdir()
-
-    def run(*names, config=CONFIG, token="first"):
-        rows = [(name[0], f"v_{name[0]}.mp4", str(folder / name)) for name in names]
-        videos, facts = write_list(tmp_path / "list.csv", rows), facts_path(tmp_path / "raw", "0")
-        download_shard(videos, tmp_path / "raw", tmp_path / "manifest.csv", config, facts=facts, token=token)
-        return read_manifest(tmp_path / "manifest.csv").set_index("video")
-
-    run.folder, run.raw = folder, tmp_path / "raw"
-    run.token = lambda: shard_token(tmp_path / "list.csv", facts_path(tmp_path / "raw", "0"))
-    return run
-
-
-def in_place(source, content):
-    """As `cp new.mp4 a.mp4`: the same inode, so the hard link in the store changes, too."""
-    with source.open("r+b") as file:
-        file.truncate()
-        file.write(content)
-
-
-def moved(source, content):
-    """As `mv new.mp4 a.mp4`."""
-    source.with_name("new").write_bytes(content)
-    source.with_name("new").replace(source)
-
-
-@pytest.mark.parametrize("replace_by", [in_place, moved])
-@pytest.mark.parametrize("linked", [True, False])
-def test_a_source_replaced_under_its_name(mine, monkeypatch, replace_by, linked):
-    if not linked:
-        monkeypatch.setattr(download.Path, "hardlink_to", lambda *arguments: (_ for _ in ()).throw(OSError(18, "")))
-    for name in ("a.mp4", "b.mp4"):
-        (mine.folder / name).write_bytes(name.encode())
-    mine("a.mp4", "b.mp4")
-    other = (mine.raw / "v_b.mp4").stat()
-    assert mine.token() == "first"
-    replace_by(mine.folder / "a.mp4", b"a longer one")
-    assert mine.token() != "first"
-    found = mine("a.mp4", "b.mp4", token=mine.token())
-    assert (mine.raw / "v_a.mp4").read_bytes() == b"a longer one"
-    assert found.loc["a", "sha256"] == hashlib.sha256(b"a longer one").hexdigest()
-    assert found.loc["a", "bytes"] == 12
-    assert (mine.raw / "v_b.mp4").stat() == other
-
-
-def test_a_source_under_another_extension(mine):
-    (mine.folder / "a.mp4").write_bytes(b"a")
-    first = mine("a.mp4")
-    (mine.folder / "a.mp4").rename(mine.folder / "a.mov")
-    assert mine.token() != "first"
-    pd.testing.assert_frame_equal(mine("a.mov"), first)
-    assert files(mine.raw) == ["v_a.mov"]
-    assert Store(mine.raw).names() == ["v_a.mov"]
-
-
-def test_a_source_that_was_removed_and_came_back(mine, caplog):
-    (mine.folder / "a.mp4").write_bytes(b"a")
-    first = mine("a.mp4")
-    (mine.folder / "a.mp4").unlink()
-    row = mine("a.mp4", token=mine.token()).loc["a"]
-    assert (row["status"], row["reason"]) == ("gone", f"no such file: {mine.folder}/a.mp4")
-    assert f"a: gone: no such file: {mine.folder}/a.mp4" in caplog.text
-    assert files(mine.raw) == Store(mine.raw).names() == []
-    gone = mine.token()
-    (mine.folder / "a.mp4").write_bytes(b"a")
-    assert mine.token() not in ("first", gone)
-    pd.testing.assert_frame_equal(mine("a.mp4"), first)
-
-
-def test_a_touched_source_is_read_once(mine, monkeypatch):
-    (mine.folder / "a.mp4").write_bytes(b"a")
-    first, inode = mine("a.mp4"), (mine.raw / "v_a.mp4").stat().st_ino
-    seen = []
-    monkeypatch.setattr(store, "sha256", lambda path: seen.append(path) or hashlib.sha256(b"a").hexdigest())
-    os.utime(mine.folder / "a.mp4", (1, 1))
-    for _ in range(2):
-        pd.testing.assert_frame_equal(mine("a.mp4"), first)
-    assert seen == [mine.folder / "a.mp4"]
-    assert (mine.raw / "v_a.mp4").stat().st_ino == inode
-
-
-def test_a_damaged_raw_file_is_fetched_again(mine):
-    (mine.folder / "a.mp4").write_bytes(b"a")
-    mine("a.mp4")
-    moved(mine.raw / "v_a.mp4", b"damaged")
-    mine("a.mp4")
-    assert (mine.raw / "v_a.mp4").read_bytes() == b"a"
-
-
-def test_deleted_raw_files_come_back_unless_they_are_not_kept(mine):
-    (mine.folder / "a.mp4").write_bytes(b"a")
-    first = mine("a.mp4")
-    thrifty = replace(CONFIG, keep_raw=False)
-    (mine.raw / "v_a.mp4").unlink()
-    pd.testing.assert_frame_equal(mine("a.mp4", config=thrifty), first)
-    assert files(mine.raw) == []
-    (mine.folder / "a.mp4").write_bytes(b"other")
-    assert mine("a.mp4", config=thrifty).loc["a", "bytes"] == 5
-    assert files(mine.raw) == ["v_a.mp4"]
-    (mine.raw / "v_a.mp4").unlink()
-    mine("a.mp4")
-    assert files(mine.raw) == ["v_a.mp4"]
-
-
-def test_a_deleted_raw_file_can_be_fetched_again(server, mine, monkeypatch):
-    raw, digest = mine.raw, hashlib.sha256(BODY).hexdigest()
+def test_a_deleted_raw_file_can_be_fetched_again(server, tmp_path):
+    raw, digest = tmp_path / "raw", hashlib.sha256(BODY).hexdigest()
     raw.mkdir()
     fetch("v_a.mp4", url(server, "ok", "a.webm"), raw, CONFIG).unlink()
     assert fetch_again("v_a.mp4", raw, digest, CONFIG) == raw / "v_a.webm"
@@ -523,68 +410,3 @@ def test_a_deleted_raw_file_can_be_fetched_again(server, mine, monkeypatch):
     assert files(raw) == Store(raw).names() == []
     with pytest.raises(FetchError, match="the raw file is missing; download the shard again"):
         fetch_again("v_a.mp4", raw, digest, CONFIG)
-
-
-class Page(Exception):
-    """Like the errors of yt-dlp."""
-
-    exc_info = None
-
-
-@pytest.mark.parametrize(
-    ("text", "status"),
-    [
-        ("ERROR: [youtube] x: Video unavailable. This video has been removed", "gone"),
-        ("ERROR: [youtube] x: Private video. Sign in if you've been granted access", "private"),
-        ("ERROR: [youtube] x: Sign in to confirm your age", "private"),
-        ("ERROR: The read operation timed out", "transient"),
-        ("ERROR: Unsupported URL", "blocked"),
-    ],
-)
-def test_words_of_video_pages(text, status):
-    fault = _page_error(Page(text))
-    assert fault.status == status
-    assert not str(fault).startswith("ERROR")
-
-
-def test_codes_of_video_pages():
-    for code, status in ((404, "gone"), (429, "transient"), (451, "blocked")):
-        error = Page("ERROR: HTTP Error")
-        error.exc_info = (None, types.SimpleNamespace(status=code), None)
-        assert _page_error(error).status == status
-    with pytest.raises(OSError, match="No space"):
-        _page_error(Page("ERROR: unable to write data: [Errno 28] No space left on device"))
-
-
-def test_a_page_goes_to_yt_dlp(server, tmp_path, monkeypatch):
-    seen = {}
-
-    class Fake:
-        def __init__(self, options):
-            seen.update(options)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *arguments):
-            pass
-
-        def download(self, urls):
-            seen["urls"] = urls
-            (tmp_path / "name").write_bytes(BODY)
-            (tmp_path / "name").rename(seen["outtmpl"]["default"].replace("%(ext)s", "webm"))
-
-    monkeypatch.setattr(yt_dlp, "YoutubeDL", Fake)
-    (tmp_path / "cookies.txt").write_text("# Netscape HTTP Cookie File\n")
-    config = DownloadConfig(cookies=str(tmp_path / "cookies.txt"), rate_limit="1M")
-    path = fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, config)
-    assert path == tmp_path / "v_a.webm"
-    assert seen["urls"] == ["https://www.youtube.com/watch?v=-abc"]
-    assert seen["ratelimit"] == 2**20
-    assert seen["cookiefile"] != str(tmp_path / "cookies.txt")
-    assert files(tmp_path) == ["cookies.txt", "v_a.webm"]
-    del seen["urls"]
-    fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, config)
-    assert "urls" not in seen
-    fetch("v_a.mp4", "https://www.youtube.com/watch?v=-abc", tmp_path, replace(config, format="b"))
-    assert seen["format"] == "b"

@@ -1,6 +1,7 @@
 """Re-encoding: the command, unusual names, damaged files, and repeated runs."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -12,12 +13,13 @@ import pandas as pd
 import pytest
 from unit.video.make import numbers_of, write_sound, write_video
 
+from tsp.datasets.rendering import SOUND_HZ, encode
 from tsp.datasets.scenes import KINDS, Look, Scene
-from tsp.datasets.synthetic import FORMATS, SOUND_HZ, encode
+from tsp.datasets.synthetic import FORMATS
 from tsp.errors import TspError
 from tsp.io.store import Store
 from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_table
-from tsp.video import download, standardise
+from tsp.video import standardise
 from tsp.video.binaries import ffmpeg_version
 from tsp.video.config import DownloadConfig, StandardiseConfig
 from tsp.video.decode import VideoReader
@@ -356,11 +358,10 @@ def test_a_source_that_changed_behind_its_manifest_is_a_row(two, tmp_path):
     assert found.loc["a", "reason"].endswith("a.mkv: other content than at its download; download the shard again")
 
 
-def test_a_video_page_needs_its_downloader(tmp_path, raw, monkeypatch):
+def test_a_video_page_needs_its_downloader(tmp_path, raw):
     page = "https://www.youtube.com/watch?v=x"
     Store(raw).record("v_good.mkv", {"address": page, "format": "b"}, notes={"source": page})
     (raw / "v_good.mkv").unlink()
-    monkeypatch.setattr(download.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TspError, match=r"^1 raw files of video pages .* --cores 1 -- \S+/download\.csv$"):
         run_shard(tmp_path, [("good", "ok")])
     # Without a record the download step fetches it, whatever `keep_raw` says.
@@ -383,6 +384,19 @@ def test_a_raw_file_that_is_not_the_manifest_s_is_refused(tmp_path, raw):
     write_table(table.astype({"bytes": "Int64"}), manifest)
     with pytest.raises(TspError, match=r"v_good\.mkv: not the file listed in .*download\.csv; delete both"):
         standardise_shard(manifest, raw, tmp_path / "videos", tmp_path / "out.csv", CONFIG, 1)
+
+
+def test_a_damaged_raw_file_of_the_recorded_date_is_refused(two, tmp_path):
+    two()
+    (tmp_path / "videos/v_a.mp4").unlink()
+    raw = tmp_path / "raw/v_a.mkv"
+    times, content = raw.stat(), bytearray(raw.read_bytes())
+    content[len(content) // 2] ^= 1
+    raw.unlink()
+    raw.write_bytes(content)
+    os.utime(raw, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(TspError, match="not the file listed in"):
+        two()
 
 
 def test_a_damaged_output_is_made_again(tmp_path, raw):
