@@ -21,9 +21,7 @@ from incremental.stub import RUNNING, code_of_text, module_code
 
 TARGETS = ["all", "captions"]
 # The documented way out of a refused resumption: the message names the folder to delete.
-DISCARD = re.compile(
-    r"error: .*?(?:delete|discard|remove)\w* (?:the (?:work )?folder )?(results/\S*?work\S*?)[,;:.)]?(?:\s|$)"
-)
+DISCARD = re.compile(r"error: .* delete (results/\S+) to start again")
 # Where files come from; run in a process of its own, because the campaign imports another copy of the library.
 RENDER = """
 from pathlib import Path

@@ -51,7 +51,9 @@ class Singles:
         self.repository = Repository(folder / "repository", original)
         self.closures = json.loads(closures.read_text())
         self.settings: dict[str, Any] = {
-            "runs": {"mini_start": {"track_code": "all"}, "mini_tsp": {"track_code": "all"}}
+            # With its captions among the tables, the page shows them from the first build on.
+            "build": {"tables": [*TABLES]},
+            "runs": {"mini_start": {"track_code": "all"}, "mini_tsp": {"track_code": "all"}},
         }
         self.seed = seed
         self.report = folder / "report.json"
