@@ -136,7 +136,7 @@ class Sequences:
         return edits.comment(self.repository, chances.choice(self._modules()), chances.randrange(10**6))
 
     def _killed(self, chances: random.Random, folder: Path) -> str:
-        moment = chances.uniform(2, 0.6 * self.seconds)
+        moment = chances.uniform(3, 0.5 * self.seconds)
         run = self.workflow.start(folder)
         over = run.is_over(moment)
         run.wait() if over else run.kill()
@@ -154,7 +154,8 @@ class Sequences:
         kinds = self.kinds()
         made: list[list[str]] = []
         for _ in range(chances.choice([1, 1, 2, 3, 4])):
-            kind = chances.choice(only or sorted(kinds))
+            # A kill needs something to interrupt.
+            kind = chances.choice(only or sorted(kinds if made else kinds.keys() - {"killed"}))
             try:
                 text = kinds[kind](chances, folder)
             except AssertionError as error:

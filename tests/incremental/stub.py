@@ -25,7 +25,7 @@ from incremental.recording import configurations, plain, record_for
 # Parameters that say when a step runs, not what it does.
 UNREAD = {"code", "track_code", "written", "rows", "sources", "token"}
 # Modules that run and record steps; the same for all of them.
-RUNNING = re.compile(r"tsp\.(steps|job|errors|progress|io\.(records|sums)|plan(\..*)?)")
+RUNNING = re.compile(r"tsp\.(steps|errors|progress|io\.(records|resume)|plan(\..*)?)")
 REAL = {"resolve_run", "resolve_experiment", "resolve_captions"}
 
 
