@@ -17,7 +17,7 @@ from incremental import edits, recording, sources
 from incremental.common import HERE, Repository, Workflow, computed, digests, jobs_between, last_error
 from incremental.fields import fields_of_small
 from incremental.server import Server
-from incremental.stub import RUNNING, code_of_text, module_code
+from incremental.stub import REAL, RUNNING, code_of_text, module_code
 
 TARGETS = ["all", "captions"]
 # The documented way out of a refused resumption: the message names the folder to delete.
@@ -218,6 +218,10 @@ class Sequences:
         if entry is None:
             return True
         changed = self.repository.changed()
+        # Steps that resolve a configuration read the options too.
+        read = {*entry["files"], entry["script"], *(f"src/{m.replace('.', '/')}.py" for m in entry["modules"])}
+        if entry["rule"] in REAL:
+            return bool(read & changed.keys())
         used = frozenset(entry["defaults"])
         for file, original in changed.items():
             module = file.removeprefix("src/").removesuffix(".py").replace("/", ".")
