@@ -6,12 +6,13 @@ READY := $(VENV)/.ready
 export PYTHONPATH := src
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo test faults slurm-test conda-test container-test lint format lock bench clean
+.PHONY: help venv demo test faults incremental slurm-test conda-test container-test lint format lock bench clean
 
 help:
 	@echo "make demo    run the embedded miniature data set, from raw videos to tables and a report"
 	@echo "make test    run all tests"
 	@echo "make faults  inject faults: kill -9, full disks, damaged files, bad servers (make faults SHORT=1: minutes)"
+	@echo "make incremental  edit and build again: equal to a clean build? (make incremental SHORT=1: minutes; FOLDER=... continues)"
 	@echo "make slurm-test  run the workflow on a real SLURM on this machine (root, Debian; make slurm-test SHORT=1: minutes)"
 	@echo "make conda-test  run the miniature with --sdm conda from a stand-in channel and compare (RESULTS=FOLDER: with these)"
 	@echo "make container-test  build and run containers/Dockerfile (root, Debian)"
@@ -44,6 +45,9 @@ test: $(READY)
 
 faults: $(READY)
 	$(BIN)/python tests/faults/campaign.py $(if $(SHORT),--short)
+
+incremental: $(READY)
+	$(BIN)/python tests/incremental/campaign.py $(if $(SHORT),--short) $(if $(FOLDER),--folder $(FOLDER))
 
 slurm-test: $(READY)
 	$(BIN)/python tests/slurm/campaign.py $(if $(SHORT),--short)
