@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PYTHONPATH := src
+# Certificates of the system, as pip uses them.
+export UV_SYSTEM_CERTS ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help venv demo test faults incremental slurm-test conda-test container-test lint format lock bench clean

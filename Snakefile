@@ -25,8 +25,8 @@ from tsp.config.check import check_settings
 from tsp.config.load import FILES
 from tsp.errors import TspError
 from tsp.plan import paths
-from tsp.plan.identity import code
-from tsp.plan.inputs import one_of
+from tsp.plan.identity import code, module_alone
+from tsp.plan.inputs import inputs, one_of
 from tsp.plan.report import FEATURE_FIGURES, FIGURES
 from tsp.plan.rules import Plan
 

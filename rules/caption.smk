@@ -8,6 +8,8 @@ proposals.safetensors, segments.json, captions.json, annotated-<n>.json, scores.
 
 rule fetch_sound_weights:
     """Released VGGish by address and checksum, or a local copy (bmt.md 2.3)."""
+    input:
+        given=plan.captions.given_sound,
     output:
         paths.Released.VGGISH,
     log:
@@ -18,6 +20,7 @@ rule fetch_sound_weights:
         "../envs/caption.yaml"
     params:
         source=plan.captions.sound_source,
+        inputs=inputs,
         code=code("fetch_weights"),
     script:
         "../workflow/scripts/fetch_weights.py"
@@ -25,6 +28,8 @@ rule fetch_sound_weights:
 
 rule fetch_word_vectors:
     """Word vectors by address and checksum, or a local copy (bmt.md 1.3)."""
+    input:
+        given=plan.captions.given_vectors,
     output:
         paths.Released.VECTORS,
     log:
@@ -35,6 +40,7 @@ rule fetch_word_vectors:
         "../envs/caption.yaml"
     params:
         source=plan.captions.vectors_source,
+        inputs=inputs,
         code=code("fetch_weights"),
     script:
         "../workflow/scripts/fetch_weights.py"
@@ -56,6 +62,7 @@ rule caption_references:
         "../envs/annotations.yaml"
     params:
         official=plan.official_subset,
+        inputs=inputs,
         code=code("caption_references"),
     script:
         "../workflow/scripts/caption_references.py"
@@ -83,6 +90,7 @@ rule sound_features:
     params:
         shard=plan.shard,
         videos=paths.Data.VIDEOS,
+        inputs=inputs,
         code=code("sound_features"),
     script:
         "../workflow/scripts/sound_features.py"
@@ -101,6 +109,7 @@ rule merge_sound:
     conda:
         "../envs/caption.yaml"
     params:
+        inputs=inputs,
         code=code("merge_features"),
     script:
         "../workflow/scripts/merge_features.py"
@@ -147,6 +156,7 @@ rule train_captioner:
         runtime=plan.minutes(2880),
     params:
         work=paths.Captions.CAPTIONER_WORK,
+        inputs=inputs,
         code=code("train_captioner"),
     script:
         "../workflow/scripts/train_captioner.py"
@@ -174,6 +184,7 @@ rule train_proposals:
         runtime=plan.minutes(2880),
     params:
         work=paths.Captions.PROPOSALS_WORK,
+        inputs=inputs,
         code=code("train_proposals"),
     script:
         "../workflow/scripts/train_proposals.py"
@@ -198,6 +209,7 @@ rule propose:
         mem_mb=plan.memory(32000),
         runtime=plan.minutes(120),
     params:
+        inputs=inputs,
         code=code("propose"),
     script:
         "../workflow/scripts/propose.py"
@@ -223,6 +235,7 @@ rule caption_proposals:
         mem_mb=plan.memory(24000),
         runtime=plan.minutes(480),
     params:
+        inputs=inputs,
         code=code("caption_proposals"),
     script:
         "../workflow/scripts/caption_proposals.py"
@@ -247,6 +260,7 @@ rule caption_annotated:
         mem_mb=plan.memory(24000),
         runtime=plan.minutes(120),
     params:
+        inputs=inputs,
         code=code("caption_annotated"),
     script:
         "../workflow/scripts/caption_annotated.py"
@@ -272,6 +286,7 @@ rule evaluate_captions:
         mem_mb=plan.memory(4000),
         runtime=plan.minutes(60),
     params:
+        inputs=inputs,
         code=code("evaluate_captions"),
     script:
         "../workflow/scripts/evaluate_captions.py"

@@ -48,6 +48,7 @@ rule annotations:
     params:
         dataset=plan.listing,
         rows=plan.canonical_digest,
+        inputs=inputs,
         code=plan.code.reader("annotations"),
     script:
         "../workflow/scripts/annotations.py"
@@ -73,6 +74,7 @@ rule video_list:
         official=plan.official_subset,
         shard=plan.shard,
         rows=plan.shard_digest,
+        inputs=inputs,
         code=plan.code.reader("video_list"),
     script:
         "../workflow/scripts/video_list.py"
@@ -98,6 +100,7 @@ rule download:
         config=plan.download,
         store=paths.Data.RAW,
         sources=plan.sources,
+        inputs=inputs,
         code=code("download"),
     script:
         "../workflow/scripts/download.py"
@@ -124,6 +127,8 @@ rule standardise:
         download=plan.download,
         raw=paths.Data.RAW,
         store=paths.Data.VIDEOS,
+        inputs=inputs,
+        encoding=module_alone("tsp.video.standardise"),
         code=code("standardise"),
     script:
         "../workflow/scripts/standardise.py"
@@ -147,6 +152,7 @@ rule probe:
         runtime=plan.minutes(60),
     params:
         store=paths.Data.VIDEOS,
+        inputs=inputs,
         code=code("probe"),
     script:
         "../workflow/scripts/probe.py"
@@ -172,6 +178,7 @@ rule metadata:
         "../envs/annotations.yaml"
     params:
         max_failed=plan.max_failed,
+        inputs=inputs,
         code=code("metadata"),
     script:
         "../workflow/scripts/metadata.py"
@@ -194,6 +201,7 @@ rule segments:
     params:
         official=plan.official_subset,
         background=plan.background,
+        inputs=inputs,
         code=code("segments"),
     script:
         "../workflow/scripts/segments.py"

@@ -25,6 +25,7 @@ rule evaluate:
         subsets=plan.official_subsets,
         tious=plan.tious,
         buckets=plan.buckets,
+        inputs=inputs,
         code=code("evaluate"),
     script:
         "../workflow/scripts/evaluate.py"

@@ -29,6 +29,7 @@ rule extract_features:
         videos=paths.Data.VIDEOS,
         work=paths.Features.WORK,
         config=plan.extract,
+        inputs=inputs,
         code=plan.code.encoder("extract_features"),
     script:
         "../workflow/scripts/extract_features.py"
@@ -51,6 +52,7 @@ rule merge_features:
     conda:
         "../envs/features.yaml"
     params:
+        inputs=inputs,
         code=code("merge_features"),
     script:
         "../workflow/scripts/merge_features.py"
@@ -60,6 +62,7 @@ rule fetch_features:
     """Released features by address and checksum, or a local copy (tsp.md 9.3)."""
     input:
         config=paths.Run.CONFIG,
+        given=plan.given_features,
     output:
         paths.Features.FILE,
     log:
@@ -72,6 +75,7 @@ rule fetch_features:
         "../envs/features.yaml"
     params:
         source=plan.released_features,
+        inputs=inputs,
         code=code("fetch_features"),
     script:
         "../workflow/scripts/fetch_features.py"
@@ -93,6 +97,7 @@ rule video_scores:
         "../envs/features.yaml"
     params:
         labels=plan.run_labels,
+        inputs=inputs,
         code=code("video_scores"),
     script:
         "../workflow/scripts/video_scores.py"

@@ -53,6 +53,7 @@ rule train_localiser:
     params:
         subsets=plan.official_subsets,
         work=paths.Training.WORK,
+        inputs=inputs,
         code=plan.code.method("train_localiser"),
     script:
         "../workflow/scripts/train_localiser.py"
@@ -81,6 +82,7 @@ rule infer_localiser:
         runtime=plan.minutes(120),
     params:
         subset=plan.measured_subset,
+        inputs=inputs,
         code=plan.code.method("infer_localiser"),
     script:
         "../workflow/scripts/infer_localiser.py"
@@ -101,6 +103,7 @@ use rule infer_localiser as infer_training_subset with:
         "logs/infer_training_subset/{experiment}-{run}-{seed}.tsv"
     params:
         subset=plan.training_subset,
+        inputs=inputs,
         code=plan.code.method("infer_localiser"),
 
 
@@ -128,6 +131,7 @@ rule list_candidates:
         settings=plan.source_settings,
         keep=plan.kept_proposals,
         subset=plan.listed_subset,
+        inputs=inputs,
         code=plan.code.refined("list_candidates"),
     script:
         "../workflow/scripts/list_candidates.py"
@@ -152,6 +156,7 @@ rule list_predictions:
     params:
         keep=plan.kept_proposals,
         subset=plan.listed_subset,
+        inputs=inputs,
         code=code("list_predictions"),
     script:
         "../workflow/scripts/list_predictions.py"
@@ -176,6 +181,7 @@ rule post_process:
     threads: plan.threads(4)
     params:
         subsets=plan.official_subsets,
+        inputs=inputs,
         code=plan.code.method("post_process"),
     script:
         "../workflow/scripts/post_process.py"
@@ -202,6 +208,7 @@ rule sweep:
         grid=plan.sweep,
         subsets=plan.official_subsets,
         tious=plan.tious,
+        inputs=inputs,
         code=plan.code.method("sweep"),
     script:
         "../workflow/scripts/sweep.py"

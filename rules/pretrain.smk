@@ -38,6 +38,7 @@ rule gvf:
     conda:
         "../envs/pretrain.yaml"
     params:
+        inputs=inputs,
         code=code("gvf"),
     script:
         "../workflow/scripts/gvf.py"
@@ -45,6 +46,8 @@ rule gvf:
 
 rule fetch_weights:
     """Released weights by address and checksum, or a local copy (tsp.md 5.4, 9.3)."""
+    input:
+        given=plan.given_weights,
     output:
         paths.Released.ENCODER,
     log:
@@ -57,6 +60,7 @@ rule fetch_weights:
         "../envs/pretrain.yaml"
     params:
         source=plan.released_weights,
+        inputs=inputs,
         code=code("fetch_weights"),
     script:
         "../workflow/scripts/fetch_weights.py"
@@ -96,6 +100,7 @@ rule pretrain:
         settings=plan.run_settings,
         written=plan.written_run,
         track_code=plan.track_code,
+        inputs=inputs,
         code=plan.code.pretrain,
     script:
         "../workflow/scripts/pretrain.py"

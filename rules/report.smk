@@ -31,6 +31,7 @@ rule table:
         entry=plan.report.entry,
         cells=plan.report.cells,
         encoders=plan.report.trained_encoders,
+        inputs=inputs,
         code=code("table"),
     script:
         "../workflow/scripts/table.py"
@@ -62,6 +63,7 @@ rule figures:
         cells=plan.report.cells,
         subset=plan.report.official_subset,
         folder=paths.Report.FIGURES,
+        inputs=inputs,
         code=code("figures"),
     script:
         "../workflow/scripts/figures.py"
@@ -93,6 +95,7 @@ rule feature_figures:
         subset=plan.report.official_subset,
         trained=plan.report.trained_runs,
         folder=paths.Report.FIGURES,
+        inputs=inputs,
         code=code("feature_figures"),
     script:
         "../workflow/scripts/feature_figures.py"
@@ -117,6 +120,7 @@ rule overlay_video:
         subset=plan.report.official_subset,
         videos=plan.report.videos,
         name=plan.report.overlay,
+        inputs=inputs,
         code=code("overlay_video"),
     script:
         "../workflow/scripts/overlay_video.py"
@@ -146,6 +150,7 @@ rule caption_examples:
         labels=plan.report.row_labels,
         videos=plan.report.example_videos,
         note=plan.report.example_note,
+        inputs=inputs,
         code=code("caption_examples"),
     script:
         "../workflow/scripts/caption_examples.py"
@@ -175,8 +180,8 @@ rule page:
         titles=plan.report.titles,
         manifests=plan.report.manifest_names,
         miniature=plan.report.miniature,
-        repository=plan.report.repository,
         configuration=config,
+        inputs=inputs,
         code=code("page"),
     script:
         "../workflow/scripts/page.py"

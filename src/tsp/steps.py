@@ -70,13 +70,15 @@ def identity_of(job: Any, inputs: Mapping[str, str] | None = None) -> dict[str, 
         job: Snakemake's object.
         inputs: SHA-256 of its input files by path; None: they are read.
     """
-    params = {name: value for name, value in job.params.items() if name not in ("code", "track_code")}
+    params = {name: value for name, value in job.params.items() if name not in ("code", "track_code", "inputs")}
+    named = dict(job.input.items()) if hasattr(job.input, "items") else {}
     return {
         "rule": job.rule,
         "wildcards": dict(job.wildcards.items()),
         "code": job.params.get("code"),
         "modules": identity.modules(name for name in list(sys.modules) if name.split(".")[0] == "tsp"),
         "params": identity.plain(params),
+        "roles": {name: [paths] if isinstance(paths, str) else list(paths) for name, paths in named.items()},
         "inputs": dict(records.check(job.input) if inputs is None else inputs),
     }
 
@@ -107,6 +109,8 @@ def _is_kept(
 ) -> bool:
     """Put the outputs back if nothing differs; and weights, if only what `track_code: cheap` reports does."""
     previous = next(iter(earlier.values()))
+    if job.params.get("track_code") == "none":
+        present = {**present, "code": previous["code"]}
     found = identity.differences(previous, present, options)
     written = present["params"].get("written")
     cheap = job.params.get("track_code") == "cheap" and written == previous["params"].get("written")

@@ -53,7 +53,7 @@ def chain(step, tmp_path_factory):
         "standardise", input={"manifest": folder / "download.csv"}, output=[folder / "standardise.csv"],
         params={
             "config": {"fps": 30}, "raw": str(folder / "raw"), "store": str(folder / "videos"), "download": {},
-            "code": "c",
+            "code": "c", "encoding": "",
         },
     )  # fmt: skip
     step(

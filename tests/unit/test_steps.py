@@ -170,6 +170,18 @@ def test_a_new_option_with_its_default_changes_nothing_until_its_default_does(tr
     assert training(settings={"lr": 0.1, "decay": 0.5}) == 2
 
 
+def test_damaged_records_of_outputs_are_computed(training):
+    training()
+    records.record_path("results/w.txt").write_text("{}")
+    assert training() == 2
+
+
+def test_untracked_code_changes_nothing(training):
+    training(track="cheap", code="1")
+    assert training(track="none", code="untracked") == 1
+    assert training(track="none", code="untracked", settings={"lr": 0.3}) == 2
+
+
 def test_outputs_without_links_are_computed(training):
     training()
     shutil.rmtree(records.KEPT)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tsp.config.load import ROOT
 from tsp.report.build import ReportFacts, ReportSources, write_report
 from tsp.steps import run_step
 
@@ -21,7 +22,7 @@ def main(job):
         titles=job.params.titles,
         miniature=job.params.miniature,
         configuration=job.params.configuration,
-        repository=Path(job.params.repository),
+        repository=ROOT,
     )
     write_report(Path(job.output[0]), sources, facts)
 

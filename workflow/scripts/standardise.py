@@ -18,6 +18,7 @@ def main(job):
         workers=job.threads,
         download=build(DownloadConfig, job.params.download, "download"),
         code=job.params.code,
+        encoding=job.params.encoding,
     )
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ steps on any files of the documented formats; `tsp COMMAND --help` lists their o
                                               convert features to another project's layout
   tsp evaluate detection --ground-truth G.json --predictions P.json
                                               also: proposals, classification, captions, errors
-  tsp sweep --raw raw.h5 --set nms_keep=100,200 ...
+  tsp sweep --raw raw.h5 --annotations A.json --subset validation --set nms_keep=100,200
                                               tune post-processing without running a network
   tsp fuse RGB.h5 FLOW.h5 --output raw.h5     average the two streams of P-GCN
 """
@@ -41,11 +42,15 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     quiet_libraries()
     try:
-        return int(args.run(args) or 0)
+        status = int(args.run(args) or 0)
+        sys.stdout.flush()
+        return status
     except TspError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of the pipe, such as `head`, has exited
+        # Python flushes once more at its end, and would report the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 

@@ -95,26 +95,29 @@ KINDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """Size of the frames, strength of the motion and of the nuisances."""
+    """Size of the frames, strength of the motion and of the nuisances.
+
+    Args:
+        size: height and width.
+        speed: of the object during an action, in pixels per second.
+        wander: speed in the background, as a share of `speed`.
+        period_s: seconds for one round of the path of the action, minimum and maximum.
+        object_radius: in pixels.
+        shake: amplitude of the camera motion, in pixels.
+        noise: standard deviation of the pixel noise, of 255.
+        drift: amplitude of the brightness drift, as a share of the brightness.
+        contrast: strength of the scene's texture, 0 to 1.
+    """
 
     size: tuple[int, int] = (56, 64)
-    """Height and width."""
     speed: float = 52.0
-    """Speed of the object during an action, in pixels per second."""
     wander: float = 0.02
-    """Speed in the background, as a share of `speed`."""
     period_s: tuple[float, float] = (1.0, 1.5)
-    """Seconds for one round of the path of the action, minimum and maximum."""
     object_radius: float = 10.0
-    """Radius of the object."""
     shake: float = 0.0
-    """Amplitude of the camera motion, in pixels."""
     noise: float = 4.0
-    """Standard deviation of the pixel noise, of 255."""
     drift: float = 0.08
-    """Amplitude of the brightness drift, as a share of the brightness."""
     contrast: float = 0.14
-    """Strength of the scene's texture, 0 to 1."""
 
 
 class Scene:

@@ -5,6 +5,7 @@ would make the same file from the same code, settings and inputs.
 """
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tsp.io.files import read_json, sha256, write_json
 
 FOLDER = Path("results/.made")
 KEPT = FOLDER / "kept"
+# Bytes of an output that is copied where hard links are impossible; a larger one is computed again.
+LARGEST_COPY = 1_000_000_000
 
 Record = dict[str, Any]
 
@@ -35,10 +38,13 @@ def read(path: str | Path) -> Record | None:
     file = record_path(path)
     if file is None or not file.is_file():
         return None
-    found = read_json(file)
-    if not isinstance(found, dict) or "sha256" not in found:
-        raise TspError(f"{file}: not a record of an output; delete it")
-    return found
+    try:
+        found = read_json(file)
+        if {"sha256", "wildcards", "params"} <= set(found):
+            return dict(found)
+    except (TspError, TypeError, ValueError):
+        pass
+    raise TspError(f"{file}: damaged record; delete it to use {path} as it is")
 
 
 def write(paths: Iterable[str | Path], facts: Mapping[str, Any]) -> None:
@@ -64,9 +70,17 @@ def forget(paths: Iterable[str | Path]) -> None:
 
 
 def read_all(paths: Iterable[str | Path]) -> dict[Path, Record]:
-    """The records of all outputs of a job; none if one of them has none."""
-    found = {Path(path): read(path) for path in paths}
-    return {} if None in found.values() else {path: record for path, record in found.items() if record is not None}
+    """The records of all outputs of a job; empty if one of them has none, or a damaged one."""
+    found = {}
+    for path in map(Path, paths):
+        try:
+            record = read(path)
+        except TspError:
+            record = None  # damaged: the output is computed
+        if record is None:
+            return {}
+        found[path] = record
+    return found
 
 
 def put_back(made: Mapping[Path, Record]) -> bool:
@@ -113,14 +127,16 @@ def check(paths: Iterable[str | Path]) -> dict[str, str]:
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Replace `target` by another name of `source`; False on file systems without such links."""
+    """Replace `target` by another name of `source`; where links are impossible by a copy, of files up to 1 GB."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name[:80]}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
         temporary.hardlink_to(source)
     except OSError:
-        return False
+        if source.stat().st_size > LARGEST_COPY:
+            return False
+        shutil.copyfile(source, temporary)
     temporary.replace(target)
     # Renaming a file onto another name of itself leaves both.
     temporary.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from typing import Any
 from tsp.caption.config import CaptioningConfig
 from tsp.config.resolved import resolve_captions
 from tsp.config.settings import Settings
-from tsp.plan.inputs import Input, Paths, Wildcards, released
+from tsp.plan.inputs import Input, Paths, Wildcards, given_file, released
 from tsp.plan.paths import Captioning, Captions, Features, Released, Sound
 from tsp.pretrain.config import ReleasedFile
 
@@ -88,6 +88,15 @@ class CaptionPlan:
     def sound_source(self) -> dict[str, str | None]:
         """Where the weights of VGGish come from."""
         return released(self.settings.sound.weights)
+
+    def given_sound(self, wildcards: Wildcards) -> Paths:
+        """The local copy of the weights of VGGish, if one is given."""
+        return given_file(self.settings.sound.weights)
+
+    def given_vectors(self, wildcards: Wildcards) -> Paths:
+        """The local copy of the word vectors, if one is given."""
+        vectors = self._vectors(wildcards)
+        return given_file(vectors) if vectors else []
 
     def sound_weights(self, wildcards: Wildcards) -> Paths:
         """Weights that a kind of sound features needs, if any."""

@@ -38,9 +38,9 @@ def code(script: str, *dotted: str, options: bool = False) -> str:
     Returns:
         12 hex digits; equal for code that differs in comments, docstrings and formatting only.
     """
-    names = [*imports(SOURCE.parent / SCRIPTS / f"{script}.py"), *(path.partition(":")[0] for path in dotted)]
-    parts = {f"{SCRIPTS}/{script}.py": _file(SOURCE.parent / SCRIPTS / f"{script}.py").version(options)}
-    parts |= modules(names, options=options)
+    file = _file(SOURCE.parent / SCRIPTS / f"{script}.py", script)
+    names = [*file.imports, *(path.partition(":")[0] for path in dotted)]
+    parts = {f"{SCRIPTS}/{script}.py": file.version(options)} | modules(names, options=options)
     return hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest()[:12]
 
 
@@ -58,28 +58,31 @@ def modules(names: Iterable[str], *, options: bool = False) -> dict[str, str]:
         path = _path(name)
         if name in found or path is None or UNCOUNTED.fullmatch(name):
             continue
-        found[name] = _file(path).version(options)
-        found |= {resource.name: _content(resource) for resource in _file(path).resources}
-        waiting += imports(path)
+        file = _file(path, name)
+        found[name] = file.version(options)
+        found |= {resource.name: _content(resource) for resource in file.resources}
         # Importing a module runs the packages around it.
-        waiting += [name.rpartition(".")[0]] * ("." in name)
+        waiting += [*file.imports, *[name.rpartition(".")[0]] * ("." in name)]
     return found
 
 
-def imports(path: Path) -> tuple[str, ...]:
-    """Names of the modules that a file may import, of this library or beside the file."""
-    return _file(path).imports
+def module_alone(name: str) -> str:
+    """Digest of one module of the library, without what it imports."""
+    path = _path(name)
+    assert path is not None
+    return _file(path, name).version(options=False)
 
 
 class _File:
     """What counts of one Python file: the modules that it imports, the resources that it names, its code."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str) -> None:
         self.path = path
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
-        self.imports = tuple(name for name in _imported(tree) if name.startswith("tsp") or _is_beside(name, path))
-        self.resources = tuple(resource for resource in _resources(path.parent) if f'"{resource.name}"' in text)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        self.imports = tuple(one for one in _imported(tree, package) if _is_ours(one, path, package))
+        self.resources = tuple(r for r in _resources(path.parent) if f'"{r.name}"' in text or f"'{r.name}'" in text)
         self._code = _digest(tree, options=False)
 
     def version(self, options: bool) -> str:
@@ -88,8 +91,8 @@ class _File:
 
 
 @functools.cache
-def _file(path: Path) -> _File:
-    return _File(path)
+def _file(path: Path, name: str) -> _File:
+    return _File(path, name)
 
 
 @functools.cache
@@ -108,21 +111,28 @@ def _path(name: str) -> Path | None:
     return None if set(LIBRARIES) & set(path.parts) else path
 
 
-def _is_beside(name: str, path: Path) -> bool:
-    """Whether a module named outside this library lies beside the importing file, which is not in it either."""
-    return not path.is_relative_to(SOURCE) and (path.parent / f"{name.split('.')[0]}.py").is_file()
+def _is_ours(name: str, path: Path, package: str) -> bool:
+    """Whether an imported module counts: of this library; for a file elsewhere also of its package or folder."""
+    first = name.split(".")[0]
+    if first == "tsp" or path.is_relative_to(SOURCE.parent / SCRIPTS):
+        return first == "tsp"
+    return not path.is_relative_to(SOURCE) and (
+        first == package.split(".")[0] or (path.parent / f"{first}.py").is_file()
+    )
 
 
-def _imported(tree: ast.Module) -> Iterable[str]:
+def _imported(tree: ast.Module, package: str) -> Iterable[str]:
     # Only statements, since expressions hold no imports: planning the paper reads every module.
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
             # `from tsp.a import b` may name a module or something in one.
-            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+            yield from (module, *(f"{module}.{alias.name}" for alias in node.names))
         for part in ("body", "orelse", "finalbody", "handlers", "cases"):
             waiting += getattr(node, part, [])
 
@@ -198,6 +208,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], options: Mapping
     for name in dict.fromkeys([*now, *before]):
         cls = (options or {}).get(name)
         found += changed_settings(before.get(name), now.get(name), {} if cls is None else defaults_of(cls), name)
+    before, now = old.get("roles", {}), new.get("roles", {})
+    found += [f"files of input {role}" for role in sorted({*before, *now}) if before.get(role) != now.get(role)]
     before, now = old.get("inputs", {}), new.get("inputs", {})
     found += [f"input {path}" for path in sorted({*before, *now}) if before.get(path) != now.get(path)]
     return found
@@ -213,7 +225,8 @@ def changed_settings(old: Any, new: Any, defaults: Mapping[str, Any], key: str =
             where its value is not its default.
         key: name of the settings.
     """
-    if old == new:
+    # As text: the order of a mapping can matter, and so can 1, 1.0 and true.
+    if json.dumps(old) == json.dumps(new):
         return []
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return [f"{key} ({_short(old)}, now {_short(new)})"]
@@ -225,7 +238,8 @@ def changed_settings(old: Any, new: Any, defaults: Mapping[str, Any], key: str =
             where = f"{key}.{name}" if key else name
             inner = inner if isinstance(inner, Mapping) else {}
             found += changed_settings(old.get(name), new.get(name), inner, where)
-    return found
+    common = [name for name in new if name in old]
+    return found or [f"order of {key}"] * (common != [name for name in old if name in new])
 
 
 def defaults_of(cls: type) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def report(results: Path) -> list[str]:
     """Lines for `tsp status`; empty where there is nothing to report."""
     lines: list[str] = []
     if encoders := outdated_encoders(results):
-        lines.append("outdated encoders, kept by track_code: cheap (track_code: all or deleting the weights retrains):")
+        lines.append("outdated encoders, kept by track_code: cheap (track_code: all retrains):")
         for run, found in encoders.items():
             lines += _wrapped(f"{run}: {_some(found, LISTED)}")
     if tools := other_tools(results):

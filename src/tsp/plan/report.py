@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from tsp.caption.config import CaptioningConfig
-from tsp.config.load import ROOT
 from tsp.config.settings import ExperimentConfig, Settings
 from tsp.plan.inputs import Paths, Wildcards
 from tsp.plan.paths import Captions, Data, Features, Report, Run, Table, Training
@@ -30,7 +29,6 @@ class ReportPlan:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.repository = str(ROOT)
         self.miniature = settings.preset == "demo"
         self.captioned_tables = [table for table in settings.tables if self._is_captioned(table)]
         self.detection_tables = [table for table in settings.build.tables if table not in self.captioned_tables]
@@ -98,11 +96,12 @@ class ReportPlan:
         ]
 
     def trained_encoders(self, wildcards: Wildcards) -> list[str]:
-        """Runs trained here that a table depends on: its rows, their start runs, those of video-level classes."""
+        """Runs trained here that a table depends on: rows, start runs, those of video-level classes and proposals."""
         table = self._table(wildcards)
         used = [row.run for row in table.rows]
         names = dict.fromkeys(column.experiment for column in table.columns)
-        used += [e.labels for name in names if (e := self.settings.experiments.get(name)) and e.labels]
+        for e in (self.settings.experiments[name] for name in names if name in self.settings.experiments):
+            used += [name for name in (e.labels, e.refines and e.refines.run) if name]
         for name in used:
             run = self.settings.runs.get(name)
             used += [run.start] if run is not None and run.start and run.start not in used else []

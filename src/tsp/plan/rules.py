@@ -16,7 +16,7 @@ from tsp.io.sources import facts_path, shard_token
 from tsp.localise.config import RefinesConfig
 from tsp.plan.captions import CaptionPlan
 from tsp.plan.code import StepCode
-from tsp.plan.inputs import Paths, Resource, Wildcards, released
+from tsp.plan.inputs import Paths, Resource, Wildcards, given_file, released
 from tsp.plan.paths import Data, Experiment, Features, Gvf, Labels, Released, Run, Sound, Training
 from tsp.plan.report import ReportPlan
 from tsp.pretrain.config import RunConfig
@@ -210,6 +210,15 @@ class Plan:
         weights = self._run(wildcards).weights
         assert weights is not None
         return released(weights)
+
+    def given_weights(self, wildcards: Wildcards) -> Paths:
+        """The local copy of released weights, if one is given."""
+        weights = self._run(wildcards).weights
+        return given_file(weights) if weights else []
+
+    def given_features(self, wildcards: Wildcards) -> Paths:
+        """The local copy of released features, if one is given."""
+        return given_file(self._run(wildcards).features["stride{stride}/{dataset}-{subset}".format(**wildcards)])
 
     def train_segments(self, wildcards: Wildcards) -> Paths:
         """Segments that a run learns from; none without a data set."""

@@ -102,7 +102,7 @@ class RunConfig:
     open_videos: int = 8
     """Video files that each loader process keeps open."""
     track_code: Literal["cheap", "all", "none"] = "cheap"
-    """What an edit of the library does: `cheap` reports it, `all` reruns the training, `none` ignores it."""
+    """What changed code, defaults or inputs do: `cheap` reports them, `all` trains again, `none` ignores code."""
     trainer: PretrainTrainer = field(default_factory=PretrainTrainer)
     """Epochs, batch, optimiser and schedule."""
 

@@ -200,3 +200,4 @@ def _copy(path: Path, target: Path) -> None:
         except PermissionError as error:
             raise FetchError("blocked", f"{path}: {error.strerror}") from error
     part.replace(target)
+    part.unlink(missing_ok=True)  # renaming onto another name of the same file leaves both

@@ -12,7 +12,7 @@ import ffmpeg
 from tsp.errors import TspError
 from tsp.io.files import atomic, sha256
 from tsp.io.http import FetchError
-from tsp.io.store import Store
+from tsp.io.store import RECORDS, Store
 from tsp.io.tables import manifest_rows, write_manifest
 from tsp.progress import progress
 from tsp.video.binaries import ffmpeg_path, ffmpeg_version
@@ -115,6 +115,7 @@ def standardise_shard(
     *,
     download: DownloadConfig | None = None,
     code: str = "",
+    encoding: str = "",
 ) -> None:
     """Re-encode the videos of one download manifest; a file is kept only if it would be made the same way now.
 
@@ -127,18 +128,22 @@ def standardise_shard(
         workers: videos in parallel, one ffmpeg thread each.
         download: how a deleted raw file is fetched again, and whether raw files are kept.
         code: digest of the code of this step; files of other code are checked again.
+        encoding: digest of the code that encodes; files of another one are encoded again.
 
     Raises:
         TspError: an error of the machine; an error of a video becomes a row.
     """
     rows = manifest_rows(manifest)
     store.mkdir(parents=True, exist_ok=True)
-    videos = _Videos(raw, store, config, download or DownloadConfig(), code)
+    made_by = {"ffmpeg": ffmpeg_version(), "encoding": encoding, "code": code}
+    videos = _Videos(raw, store, config, download or DownloadConfig(), made_by)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         done = pool.map(lambda entry: videos.row(entry, manifest), rows)
         found = list(progress(done, desc="standardise", total=len(rows), unit="video"))
     for reason, n in Counter(videos.remade).items():
         log.info("%d videos re-encoded: %s", n, reason)
+    if any(row["status"] == "ok" for row in found):
+        _report_encoders(videos.store, ffmpeg_version())
     if videos.waiting:
         raise TspError(
             f"{len(videos.waiting)} raw files of video pages were deleted and are needed again, first"
@@ -147,15 +152,37 @@ def standardise_shard(
     write_manifest(found, output)
 
 
+def _report_encoders(store: Store, version: str) -> None:
+    """Warn if the files of a store were made with several versions of ffmpeg: other shards may be older."""
+    note = store.folder / RECORDS / "ffmpeg"
+    seen = set(note.read_text(encoding="utf-8").splitlines()) if note.is_file() else set()
+    counts = {version: 0}
+    if seen - {version}:
+        # Reading every record is slow, so it is done only after a change of the version.
+        counts = Counter(str((store.recorded(name) or {}).get("ffmpeg")) for name in store.names())
+    if set(counts) != seen:
+        with atomic(note) as temporary:
+            temporary.write_text("\n".join(counts) + "\n", encoding="utf-8")
+    if len(counts) > 1:
+        versions = ", ".join(f"{one}: {n}" for one, n in sorted(counts.items()))
+        log.warning(
+            "%s: videos of several versions of ffmpeg (%s); `snakemake --forcerun standardise` encodes all again",
+            store.folder,
+            versions,
+        )
+
+
 class _Videos:
     """The standardised files of a store and what each was made of."""
 
-    def __init__(self, raw: Path, store: Path, config: StandardiseConfig, download: DownloadConfig, code: str) -> None:
+    def __init__(
+        self, raw: Path, store: Path, config: StandardiseConfig, download: DownloadConfig, made_by: dict[str, str]
+    ) -> None:
         self.raw, self.store = Store(raw), Store(store)
         self.config, self.download = config, download
         # The command states every option that decides the content, so `timeout_s` is no part of the identity.
         words = command(Path("raw"), Path("video"), config)[1:]
-        self.made_by = {"command": words, "ffmpeg": ffmpeg_version(), "code": code}
+        self.made_by = {"command": words, **made_by}
         self.remade: list[str] = []
         """Why files that existed were encoded again."""
         self.waiting: list[str] = []
@@ -203,6 +230,7 @@ class _Videos:
         if set(changed) - {"code"}:
             versions = f"ffmpeg {recorded.get('ffmpeg')} -> {wanted['ffmpeg']}"
             words = {"raw": "other raw file", "extension": "other extension", "command": "other options"}
+            words |= {"encoding": "other code"}
             self.remade.append(", ".join((words | {"ffmpeg": versions})[key] for key in changed if key != "code"))
             return False
         if not self.store.is_current(name, recorded):

@@ -5,13 +5,15 @@ import pytest
 from tsp.errors import TspError
 from tsp.io import records
 
+FACTS = {"rule": "r", "wildcards": {}, "params": {}}
+
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     (tmp_path / "results/a.csv").write_text("x\n1\n")
-    records.write(["results/a.csv"], {"rule": "r"})
+    records.write(["results/a.csv"], FACTS)
     return tmp_path / "results/a.csv"
 
 
@@ -44,7 +46,7 @@ def test_what_is_made_again_is_forgotten_first(made):
 
 
 def test_files_elsewhere_folders_and_missing_files_are_not_recorded(made, tmp_path):
-    records.write([made, "results", "../b.csv", "results/missing.csv"], {})
+    records.write([made, "results", "../b.csv", "results/missing.csv"], FACTS)
     found = records.check([made, "results", "../b.csv", "results/missing.csv"])
     assert list(found) == [str(made)]
     assert [p.name for p in (tmp_path / records.FOLDER).rglob("*.json")] == ["a.csv.json"]
@@ -53,7 +55,7 @@ def test_files_elsewhere_folders_and_missing_files_are_not_recorded(made, tmp_pa
 def test_outputs_are_put_back_together(made):
     other = made.with_name("b.csv")
     other.write_text("y\n")
-    records.write(["results/b.csv"], {})
+    records.write(["results/b.csv"], FACTS)
     made.unlink()
     other.unlink()
     assert records.put_back(records.read_all(["results/a.csv", "results/b.csv"]))
@@ -63,7 +65,7 @@ def test_outputs_are_put_back_together(made):
 def test_a_damaged_or_deleted_link_puts_nothing_back(made):
     other = made.with_name("b.csv")
     other.write_text("y\n")
-    records.write(["results/b.csv"], {})
+    records.write(["results/b.csv"], FACTS)
     made.unlink()
     other.write_text("damaged in place: the link is another name of the same file")
     other.unlink()
@@ -73,13 +75,17 @@ def test_a_damaged_or_deleted_link_puts_nothing_back(made):
     assert not records.put_back(records.read_all(["results/a.csv"]))
 
 
-def test_without_hard_links_nothing_is_put_back(made, monkeypatch):
+def test_without_hard_links_small_files_are_copied(made, monkeypatch):
     def refuse(self, target):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("pathlib.Path.hardlink_to", refuse)
-    made.unlink()
+    other = made.with_name("b.csv")
+    other.write_text("y\n")
+    records.write(["results/b.csv"], FACTS)
+    other.write_text("edited in place")
+    assert records.put_back(records.read_all(["results/b.csv"]))
+    assert other.read_text() == "y\n"
+    monkeypatch.setattr(records, "LARGEST_COPY", 1)
+    records.write(["results/b.csv"], FACTS)
     assert not records.put_back(records.read_all(["results/a.csv"]))
-    made.write_text("x\n1\n")
-    records.write(["results/a.csv"], {})
-    assert records.read("results/a.csv") is not None

@@ -116,6 +116,46 @@ def test_modules_named_by_the_configuration_count(library, tmp_path, monkeypatch
     assert version("my_encoder:net") != before
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("mine_a", "from mine_a.helper import K"),
+        ("mine_b", "from .helper import K"),
+        ("mine_c", "from mine_c import helper"),
+        ("mine_d", "from . import helper"),
+    ],
+)
+def test_a_package_of_the_user_counts_as_a_whole(library, tmp_path, monkeypatch, name, line):
+    package = tmp_path / name
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "reader.py").write_text(f"{line}\nimport numpy\n")
+    (package / "helper.py").write_text("K = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = version(f"{name}.reader:read")
+    (package / "helper.py").write_text("K = 2\n")
+    assert version(f"{name}.reader:read") != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ({"a": 1}, {"a": 1.0}, ["o.a (1, now 1.0)"]),
+        ({"a": True}, {"a": 1}, ["o.a (true, now 1)"]),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, ["order of o"]),
+    ],
+)
+def test_type_and_order_count(old, new, found):
+    assert identity.differences({"params": {"o": old}}, {"params": {"o": new}}) == found
+
+
+def test_inputs_in_exchanged_roles_differ():
+    old = {"roles": {"train": ["a"], "valid": ["b"], "rest": ["c", "d"]}, "inputs": {"a": "1", "b": "2"}}
+    new = {"roles": {"train": ["b"], "valid": ["a"], "rest": ["c", "d"]}, "inputs": {"a": "1", "b": "2"}}
+    assert identity.differences(old, new) == ["files of input train", "files of input valid"]
+    assert identity.differences(old, {**old, "roles": {**old["roles"], "rest": ["d", "c"]}}) == ["files of input rest"]
+
+
 def test_installed_modules_do_not_count(library):
     assert identity.modules(["json", "numpy", "torchvision.models"]) == {}
     assert set(identity.modules(["tsp.d"])) == {"tsp.d", "tsp"}

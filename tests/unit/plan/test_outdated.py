@@ -161,7 +161,7 @@ def test_the_report_is_short_and_narrow(tree, results, monkeypatch):
     assert len(found) < 30
     assert max(map(len, found)) <= WIDTH
     assert [line for line in found if not line.startswith(" ")] == [
-        "outdated encoders, kept by track_code: cheap (track_code: all or deleting the weights retrains):",
+        "outdated encoders, kept by track_code: cheap (track_code: all retrains):",
         "other versions of tools:",
         "sources that have changed since they were read:",
     ]

@@ -165,7 +165,7 @@ def test_broken_files_are_rows(tmp_path, raw):
     assert all(found.loc[n, "reason"] for n in ("sound", "empty", "text", "cut"))
     # Failed videos leave no files, neither finished nor temporary ones.
     assert sorted(p.name for p in (tmp_path / "videos").iterdir()) == [".made", "v_good.mp4"]
-    assert [p.name for p in (tmp_path / "videos/.made").iterdir()] == ["v_good.mp4.json"]
+    assert sorted(p.name for p in (tmp_path / "videos/.made").iterdir()) == ["ffmpeg", "v_good.mp4.json"]
 
 
 def test_sizes_and_sums_are_those_of_the_new_file(tmp_path, raw):
