@@ -17,6 +17,14 @@ from incremental.server import Server
 from incremental.stub import REAL, RUNNING
 
 TARGETS = ["all", "captions"]
+# Sections of the configuration, as rules are: what follows from which.
+FIRST = ["datasets", "download", "encoders", "runs", "extract", "sound"]
+REFINED = "experiments.pgcn_synthetic"
+SECTIONS = {name: FIRST[:number] for number, name in enumerate(FIRST)} | {
+    **dict.fromkeys(("captions", "experiments.gtad_synthetic", "experiments.bmn_synthetic"), FIRST),
+    REFINED: [*FIRST, "experiments.bmn_synthetic"],
+    **{f"tables.{name}": [*FIRST, "captions", "experiments.gtad_synthetic", REFINED] for name in TABLES},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +38,7 @@ class Single:
     apply: Callable[["Singles", int], str | None]
     """Makes the edit and describes it; None if there is nothing to edit."""
     touches: frozenset[str]
-    """What it may change directly: edits that share nothing are made together, since none can hide another."""
+    """What it may change directly: rules, or a section of the configuration."""
 
 
 class Singles:
@@ -56,6 +64,7 @@ class Singles:
             "runs": {"mini_start": {"track_code": "all"}, "mini_tsp": {"track_code": "all"}},
         }
         self.seed = seed
+        self.above: dict[str, list[str]] = {}
         self.report = folder / "report.json"
         environment = {
             "CAMPAIGN_STEP": "incremental.stub:run",
@@ -109,7 +118,9 @@ class Singles:
         begun = time.monotonic()
         status, text = self.build()
         assert status == 0, text[-3000:]
-        stale = json.loads(self.report.read_text())["stale"]
+        report = json.loads(self.report.read_text())
+        stale, rules = report["stale"], report["above"]
+        self.above = {**rules, **SECTIONS}
         assert not stale, f"a clean build is not what its digests say: {stale}"
         return time.monotonic() - begun
 
@@ -121,16 +132,34 @@ class Singles:
         return done.status, done.text
 
     def batches(self, singles: list[Single], most: int = 16) -> Iterator[list[Single]]:
-        """Edits of one kind that touch nothing in common, in the order given."""
+        """Edits of one kind of which none can hide another, in the order given: a rule that runs again because its
+        inputs have changed would do so without a change of its own."""
         waiting = list(singles)
         while waiting:
-            batch, touched = [waiting[0]], set(waiting[0].touches)
+            batch, touched = [waiting[0]], self._with_rules_above(waiting[0].touches)
+            reached = set(waiting[0].touches)
             for single in waiting[1:]:
-                if len(batch) < most and single.kind == batch[0].kind and not touched & single.touches:
+                above = self._with_rules_above(single.touches)
+                if (
+                    len(batch) < most
+                    and single.kind == batch[0].kind
+                    and not (touched & single.touches | above & reached)
+                ):
                     batch.append(single)
-                    touched |= single.touches
+                    touched |= above
+                    reached |= single.touches
             waiting = [single for single in waiting if single not in batch]
             yield batch
+
+    def _with_rules_above(self, touches: frozenset[str]) -> set[str]:
+        """What an edit touches, and the rules from which that is made."""
+        found, waiting = set(), list(touches)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += self.above.get(name, [])
+        return found
 
     def attempt(self, batch: list[Single], number: int) -> list[dict[str, Any]]:
         """Make the edits, build, verify; edits of a refused build are tried one by one, a refused one is taken back."""

@@ -216,7 +216,8 @@ def verify(dag: Any, root: Path, report: Path) -> None:
                     stale[path] = _difference(present, wanted)
         except Exception as error:
             stale[str(job)] = repr(error)
-    report.write_text(json.dumps({"stale": stale, "jobs": jobs}))
+    above = {job.rule.name: sorted({other.rule.name for other in dag.dependencies[job]}) for job in dag.jobs}
+    report.write_text(json.dumps({"stale": stale, "jobs": jobs, "above": above}))
 
 
 def _difference(present: str, wanted: str) -> Any:
