@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from tsp.caption.config import CaptioningConfig
@@ -195,14 +194,9 @@ class ReportPlan:
 
     @property
     def shown_captions(self) -> list[str]:
-        """Pages of captions: those that the preset builds, and those that `snakemake captions` has made already."""
-        build = self.settings.build
-        pages = {table: Report.CAPTIONS.format(table=table) for table in self.captioned_tables}
-        return [
-            page
-            for table, page in pages.items()
-            if table in build.tables or (table in build.captions and Path(page).exists())
-        ]
+        """Pages of captions whose tables the preset builds; what else has been made before changes no page."""
+        tables = [table for table in self.captioned_tables if table in self.settings.build.tables]
+        return [Report.CAPTIONS.format(table=table) for table in tables]
 
     @property
     def overlays(self) -> list[str]:

@@ -1,7 +1,5 @@
 """What tables, figures and the report need, and what a preset builds."""
 
-import pytest
-
 PAPER_TABLES = ["tal_activitynet", "proposals_activitynet", "tal_thumos14", "refined_thumos14"]
 
 
@@ -112,17 +110,14 @@ def test_examples_of_released_features_have_no_video(make_plan, w):
     assert plan.report.example_manifest(w(table="captions")) == []
 
 
-@pytest.mark.parametrize("made", [False, True])
-def test_the_report_shows_pages_of_captions_that_exist(demo, monkeypatch, tmp_path, made):
+def test_the_report_shows_captions_that_the_preset_builds(demo, make_plan, paper, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     page = "results/report/captions/miniature_captions.html"
-    if made:
-        (tmp_path / page).parent.mkdir(parents=True)
-        (tmp_path / page).touch()
-    assert demo.report.shown_captions == ([page] if made else [])
-
-
-def test_the_report_builds_pages_of_captions_of_its_tables(paper):
+    (tmp_path / page).parent.mkdir(parents=True)
+    (tmp_path / page).touch()
+    assert demo.report.shown_captions == []
+    built = make_plan("demo", {"build": {"tables": ["miniature", "miniature_captions"]}})
+    assert built.report.shown_captions == [page]
     assert paper.report.shown_captions == ["results/report/captions/captions.html"]
 
 
