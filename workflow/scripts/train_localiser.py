@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tsp.config.experiments import read_experiment
+from tsp.config.load import read_yaml
 from tsp.job import optional_path
 from tsp.localise.method import SubsetInputs, TrainingInputs
 from tsp.plan.unfinished import Unfinished
@@ -31,4 +32,4 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake, unfinished=Unfinished(state=STATE, free=FREE))
+    run_step(main, snakemake, unfinished=Unfinished(state=STATE, free=FREE, read_config=read_yaml))

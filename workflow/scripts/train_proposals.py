@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tsp.caption.data import CaptionInputs
 from tsp.caption.train import train_proposals
-from tsp.config.load import read_config
+from tsp.config.load import read_config, read_yaml
 from tsp.config.resolved import ResolvedCaptions
 from tsp.plan.unfinished import Unfinished
 from tsp.steps import run_step
@@ -23,4 +23,4 @@ def main(job):
 
 
 if __name__ == "__main__":
-    run_step(main, snakemake, unfinished=Unfinished(state=STATE, free=FREE))
+    run_step(main, snakemake, unfinished=Unfinished(state=STATE, free=FREE, read_config=read_yaml))

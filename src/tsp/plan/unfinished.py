@@ -4,7 +4,7 @@ The work folder of a training, or of the extraction of a shard, records code, se
 stops, unless `resume: anyway` is set.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ class Unfinished:
     """Names of settings that may change in between."""
     itemised: tuple[str, ...] = ()
     """Names of inputs that list items, each of which the step compares itself."""
+    read_config: Callable[[str], Mapping[str, Any]] | None = None
+    """Reads the settings of the input `config`, for steps that have them in no param."""
+    state_in: Callable[[str, list[str]], None] | None = None
+    """States accepted differences in an output, for steps without a file of facts."""
 
     def begin(self, job: Any, present: Mapping[str, Any], options: Mapping[str, type]) -> list[str]:
         """Record the identity of new work, or compare it with that of the work to resume.
@@ -53,22 +57,19 @@ class Unfinished:
         """Remove the identity of finished work; accepted differences are stated in the outputs."""
         if differences and job.output.get("facts") is not None:
             write_json(job.output.facts, {**read_json(job.output.facts), "resumed": differences})
-        elif differences:
-            from tsp.io.features import add_resumed
-
-            add_resumed(job.output[0], differences)
+        elif differences and self.state_in is not None:
+            self.state_in(job.output[0], differences)
         resume.finish(Path(job.params.work))
 
     def _identity(self, job: Any, present: Mapping[str, Any]) -> dict[str, Any]:
         params = {name: value for name, value in present["params"].items() if name not in ("work", "written")}
         config = job.input.get("config")
-        if config and "settings" not in params:
-            from tsp.config.load import read_yaml
-
-            params["settings"] = identity.plain(read_yaml(config))
-        params = _without(params, self.free)
+        if config and self.read_config is not None:
+            params["settings"] = identity.plain(self.read_config(config))
         # Of a configuration the values are compared, not the text.
-        left_out = {str(job.input[name]) for name in (*self.itemised, *(["config"] if config else []))}
+        compared = ["config"] if config and "settings" in params else []
+        params = _without(params, self.free)
+        left_out = {str(job.input[name]) for name in (*self.itemised, *compared)}
         return {
             "code": present["code"],
             "modules": {**present["modules"], **identity.modules(_named(params))},

@@ -10,10 +10,10 @@ from unit.training.test_fit import Killed, killed_at
 from unit.training.toy import Classify, Points
 
 from tsp import steps
-from tsp.config.load import write_config
+from tsp.config.load import read_yaml, write_config
 from tsp.encoders.weights import load_state
 from tsp.io import records
-from tsp.io.features import FeatureFile, feature_writer, merge_features
+from tsp.io.features import FeatureFile, add_resumed, feature_writer, merge_features
 from tsp.io.files import read_json
 from tsp.plan.unfinished import Unfinished
 from tsp.training.checkpoint import FREE, STATE
@@ -75,7 +75,7 @@ class Step:
         )
         for path in job.output:
             Path(path).unlink(missing_ok=True)
-        unfinished = Unfinished(state=STATE, free=FREE)
+        unfinished = Unfinished(state=STATE, free=FREE, read_config=read_yaml)
         steps.run_step(lambda job: self.main(job, kill), job, unfinished=unfinished)
 
     def refused(self, capsys, **options):
@@ -223,7 +223,7 @@ def features(path, name, resumed=None):
         writer.write(name, [[1.0]])
     if resumed:
         job = SimpleNamespace(output=Named(file=path), params=SimpleNamespace(work=path.parent / "work"))
-        Unfinished(state="*.npz").finish(job, resumed)
+        Unfinished(state="*.npz", state_in=add_resumed).finish(job, resumed)
     return path
 
 
