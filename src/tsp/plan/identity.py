@@ -87,7 +87,11 @@ class _File:
 
     def version(self, options: bool) -> str:
         """Digest of the syntax tree, with or without the options."""
-        return _digest(ast.parse(self.path.read_text(encoding="utf-8")), options=True) if options else self._code
+        return self._with_options if options else self._code
+
+    @functools.cached_property
+    def _with_options(self) -> str:
+        return _digest(ast.parse(self.path.read_text(encoding="utf-8")), options=True)
 
 
 @functools.cache

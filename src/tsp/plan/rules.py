@@ -43,6 +43,8 @@ class Plan:
         self.miniature = settings.preset == "demo"
         # The profile's `resources: gpu` limits how many of these run at once; the miniature needs no GPU.
         self.gpus = 0 if self.miniature else 1
+        # Kept, since every shard asks for them.
+        self._standardise_of: dict[str, dict[str, Any]] = {}
         # Names that wildcards of single rules are limited to.
         self.generated = [name for name, d in settings.datasets.items() if d.generate is not None]
         self.released = [name for name, run in settings.runs.items() if run.weights]
@@ -162,8 +164,11 @@ class Plan:
 
     def standardise(self, wildcards: Wildcards) -> dict[str, Any]:
         """How the videos of a data set are re-encoded, defaults included."""
-        options = self._dataset(wildcards).standardise
-        return asdict(build(StandardiseConfig, options, f"datasets.{wildcards.dataset}.standardise"))
+        name = wildcards.dataset
+        if name not in self._standardise_of:
+            options = self._dataset(wildcards).standardise
+            self._standardise_of[name] = asdict(build(StandardiseConfig, options, f"datasets.{name}.standardise"))
+        return self._standardise_of[name]
 
     def max_failed(self, wildcards: Wildcards) -> float:
         """Accepted fraction of unusable videos."""
