@@ -110,9 +110,7 @@ def run_singles(args: argparse.Namespace, place: Singles, log: Log, end: float) 
         return
     differ = place.compare_clean()
     result = "different" if differ else "equal"
-    log.add(
-        {"kind": "stub clean build", "name": "", "result": result, "stale": differ[:10], "jobs": [], "needless": []}
-    )
+    log.add({"kind": "stub clean build", "name": "", "result": result, "stale": differ[:10], "jobs": 0, "needless": []})
 
 
 def coverage(rows: list[dict[str, Any]], singles: list[Single]) -> str:
