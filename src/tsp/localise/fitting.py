@@ -7,11 +7,10 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from tsp.encoders.weights import save_encoder
-from tsp.io.files import atomic, sha256
-from tsp.training import checkpoint
+from tsp.io.files import sha256
 from tsp.training.checkpoint import config_hash
 from tsp.training.fit import Task, fit
+from tsp.training.save import save_trained
 from tsp.training.seeds import seed_everything
 
 
@@ -45,8 +44,5 @@ def fit_and_save(
     seed_everything(seed)
     task = make_task(config_hash(config.trainer, own=own, inputs=hashes))
     result = fit(task, *data, replace(config.trainer, seed=seed), work, device=device)
-    with atomic(weights.with_name(checkpoint.LOG)) as temporary:
-        temporary.write_bytes((work / checkpoint.LOG).read_bytes())
     stated = {"config": asdict(config), "seed": seed, **(facts or {}), "inputs_sha256": hashes}
-    save_encoder(weights, result.state, {**stated, "best_epoch": result.best_epoch, "epochs": result.history})
-    checkpoint.clear(work)
+    save_trained(weights, result, {**stated, "best_epoch": result.best_epoch, "epochs": result.history}, work)
