@@ -8,12 +8,13 @@ export PYTHONPATH := src
 export UV_SYSTEM_CERTS ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo test faults incremental slurm-test conda-test container-test lint format lock bench clean
+.PHONY: help venv demo test faults media incremental slurm-test conda-test container-test lint format lock bench clean
 
 help:
 	@echo "make demo    run the embedded miniature data set, from raw videos to tables and a report"
 	@echo "make test    run all tests"
 	@echo "make faults  inject faults: kill -9, full disks, damaged files, bad servers (make faults SHORT=1: minutes)"
+	@echo "make media   standardise a matrix of real-world files: is second t second t of the source? (make media SHORT=1: minutes)"
 	@echo "make incremental  edit and build again: equal to a clean build? (make incremental SHORT=1: minutes; FOLDER=... continues)"
 	@echo "make slurm-test  run the workflow on a real SLURM on this machine (root, Debian; make slurm-test SHORT=1: minutes)"
 	@echo "make conda-test  run the miniature with --sdm conda from a stand-in channel and compare (RESULTS=FOLDER: with these)"
@@ -47,6 +48,9 @@ test: $(READY)
 
 faults: $(READY)
 	$(BIN)/python tests/faults/campaign.py $(if $(SHORT),--short)
+
+media: $(READY)
+	$(BIN)/python tests/media/campaign.py $(if $(SHORT),--short) $(if $(FOLDER),--folder $(FOLDER))
 
 incremental: $(READY)
 	$(BIN)/python tests/incremental/campaign.py $(if $(SHORT),--short) $(if $(FOLDER),--folder $(FOLDER))

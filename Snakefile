@@ -25,7 +25,7 @@ from tsp.config.check import check_settings
 from tsp.config.load import FILES
 from tsp.errors import TspError
 from tsp.plan import paths
-from tsp.plan.identity import code, module_alone
+from tsp.plan.identity import code, modules_alone
 from tsp.plan.inputs import inputs, one_of
 from tsp.plan.report import FEATURE_FIGURES, FIGURES
 from tsp.plan.rules import Plan
@@ -93,6 +93,7 @@ rule all:
     input:
         plan.report.built_tables,
         plan.report.built_features,
+        plan.report.findings,
         paths.Report.PAGE,
 
 

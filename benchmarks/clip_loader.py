@@ -34,7 +34,7 @@ from tsp.pretrain.config import RunConfig  # noqa: E402
 from tsp.pretrain.data import ClipDataset  # noqa: E402
 from tsp.video.config import StandardiseConfig  # noqa: E402
 from tsp.video.decode import VideoReader  # noqa: E402
-from tsp.video.standardise import command  # noqa: E402
+from tsp.video.encode import command  # noqa: E402
 
 FORMAT = EncoderConfig(factory="tsp.encoders.video_resnet:r2plus1d_34")
 CLIPS, REPEATS = 60, 3

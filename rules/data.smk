@@ -47,11 +47,36 @@ rule annotations:
         "../envs/annotations.yaml"
     params:
         dataset=plan.listing,
+        examine=plan.examine,
         rows=plan.canonical_digest,
         inputs=inputs,
         code=plan.code.reader("annotations"),
     script:
         "../workflow/scripts/annotations.py"
+
+
+rule annotations_report:
+    """Doubtful annotations and what happens to them (docs/formats/annotations.md)."""
+    input:
+        raw=plan.raw_annotations,
+        metadata=plan.report.examined_metadata,
+    output:
+        paths.Data.FINDINGS,
+    log:
+        "logs/annotations_report/{dataset}.log",
+    benchmark:
+        "logs/annotations_report/{dataset}.tsv"
+    localrule: True
+    conda:
+        "../envs/annotations.yaml"
+    params:
+        dataset=plan.listing,
+        examine=plan.examine,
+        rows=plan.canonical_digest,
+        inputs=inputs,
+        code=plan.code.reader("annotations_report"),
+    script:
+        "../workflow/scripts/annotations_report.py"
 
 
 rule video_list:
@@ -128,7 +153,7 @@ rule standardise:
         raw=paths.Data.RAW,
         store=paths.Data.VIDEOS,
         inputs=inputs,
-        encoding=module_alone("tsp.video.standardise"),
+        encoding=modules_alone("tsp.video.encode", "tsp.video.source", "tsp.video.sound"),
         code=code("standardise"),
     script:
         "../workflow/scripts/standardise.py"
@@ -201,6 +226,7 @@ rule segments:
     params:
         official=plan.official_subset,
         background=plan.background,
+        examine=plan.examine,
         inputs=inputs,
         code=code("segments"),
     script:

@@ -1,6 +1,6 @@
 """Scores.
 
-Needs: predictions.json and proposals.json of an experiment, results/<dataset>/annotations.json,
+Needs: weights.json, predictions.json and proposals.json of an experiment, results/<dataset>/annotations.json,
 metadata.
 Gives: results/experiments/<experiment>/<run>/seed<k>/scores.json.
 """
@@ -11,6 +11,8 @@ rule evaluate:
     input:
         predictions=paths.Training.PREDICTIONS,
         proposals=paths.Training.PROPOSALS,
+        # Warnings of the training.
+        facts=paths.Training.FACTS,
         annotations=plan.annotations,
         metadata=plan.measured_metadata,
     output:

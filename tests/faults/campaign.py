@@ -40,8 +40,8 @@ def main() -> None:
             rows = [row for found in pool.map(lambda fault: rows_of(fault, place), chosen) for row in found]
     print(table(rows))
     print(f"{time.monotonic() - start:.0f} s, seed {args.seed}")
-    if any(row.survived < row.tries for row in rows):
-        sys.exit("error: not every fault was survived")
+    if lost := [f"LOST  {row.fault}: {message}" for row in rows for message in row.lost]:
+        sys.exit("\n".join([*lost, "error: not every fault was survived"]))
 
 
 def rows_of(fault, place: Workplace) -> list[Outcome]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tsp.io.files import sha256
@@ -48,12 +48,14 @@ class Outcome:
     tries: int = 0
     survived: int = 0
     skipped: str = ""
+    lost: list[str] = field(default_factory=list)
 
     def add(self, survived: bool, message: str) -> None:
-        """Count a try and print a lost one immediately."""
+        """Count a try; a lost one is printed immediately and kept for the end."""
         self.tries += 1
         self.survived += survived
         if not survived:
+            self.lost.append(message)
             print(f"LOST  {self.fault}: {message}", flush=True)
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from faults.common import FEATURES, SEED_FOLDER, Outcome, Workplace, may_mount, mounted
+from faults.common import FEATURES, SEED_FOLDER, Outcome, Workplace, may_mount, mounted, remove
 
 # The stages of the small workflow in order, and what each writes.
 WRITES = {
@@ -73,7 +73,7 @@ def kill(place: Workplace) -> Outcome:
     outcome = Outcome(fault="kill -9 of Snakemake and of all its steps")
     # The short form starts with its videos.
     folder = place.copy("killed", since("pretraining")) if place.short else place.empty("killed")
-    chosen = [orphaned(place, folder), cut_short(place, folder)]
+    chosen = [moment(place, folder) for moment in (orphaned, cut_short)]
     done = place.run(folder)
     for hit in chosen:
         outcome.add(hit and done.status == 0 and place.equal(folder), f"{chosen} in {folder}: {done.text[-500:]}")
@@ -97,14 +97,31 @@ def kill(place: Workplace) -> Outcome:
 def orphaned(place: Workplace, folder: Path) -> bool:
     """Only Snakemake dies; the next run must not share the work folder with the orphaned training step."""
     training = folder / "results/pretrain/mini_tsp"
-    seen = place.kill_when(folder, lambda: any((training / "work").glob("log.jsonl")), whole_group=False)
-    return seen and not (training / "encoder.safetensors").exists()
+
+    def hit() -> bool:
+        seen = place.kill_when(folder, lambda: any((training / "work").glob("log.jsonl")), whole_group=False)
+        return seen and not (training / "encoder.safetensors").exists()
+
+    return repeated(hit, folder, "pretraining")
 
 
 def cut_short(place: Workplace, folder: Path) -> bool:
     """Snakemake and all its steps die while features are written."""
-    seen = place.kill_when(folder, lambda: any((folder / FEATURES).rglob("*.h5")))
-    return seen and not (folder / f"{FEATURES}/synthetic-valid.h5").exists()
+
+    def hit() -> bool:
+        seen = place.kill_when(folder, lambda: any((folder / FEATURES).rglob("*.h5")))
+        return seen and not (folder / f"{FEATURES}/synthetic-valid.h5").exists()
+
+    return repeated(hit, folder, "features")
+
+
+def repeated(hit: Callable[[], bool], folder: Path, stage: str) -> bool:
+    """Whether the kill hit its moment, which a busy machine can miss; the stage is then run again, up to five times."""
+    for _ in range(5):
+        if hit():
+            return True
+        remove(folder, (*since(stage), "results/.made/kept"))
+    return False
 
 
 def full_disk(place: Workplace) -> Outcome:

@@ -26,6 +26,7 @@ from incremental.recording import configurations, plain, record_for
 UNREAD = {"code", "track_code", "written", "rows", "sources", "token"}
 # Modules that run and record steps; the same for all of them.
 RUNNING = re.compile(r"tsp\.(steps|errors|progress|io\.(records|resume)|plan(\..*)?)")
+READERS = {f"tsp.datasets.{name}" for name in ("activitynet", "folder", "synthetic", "thumos14")}
 REAL = {"resolve_run", "resolve_experiment", "resolve_captions"}
 
 
@@ -71,7 +72,8 @@ def parts(root: Path, rule: str, wildcards: dict[str, str], job: Any) -> dict[st
     script = _script(root, rule)
     record = record_for(rule, wildcards, _records()) or {}
     used = frozenset(record.get("defaults", []))
-    modules = {n: module_code(root, n, used) for n in record.get("modules", []) if not RUNNING.fullmatch(n)}
+    names = [n for n in record.get("modules", []) if not RUNNING.fullmatch(n) and not _is_other_reader(n, job)]
+    modules = {n: module_code(root, n, used) for n in names}
     return {
         "script": code_of_text(script.read_text(encoding="utf-8"), "", frozenset()),
         "modules": modules,
@@ -81,6 +83,13 @@ def parts(root: Path, rule: str, wildcards: dict[str, str], job: Any) -> dict[st
         "inputs": {str(p): _sha(Path(p)) for p in job.input if Path(p).is_file()},
         "wildcards": wildcards,
     }
+
+
+def _is_other_reader(module: str, job: Any) -> bool:
+    """Whether a module reads annotations of another form: the records are of another configuration."""
+    listing = job.params.get("dataset")
+    reader = listing["reader"].partition(":")[0] if isinstance(listing, Mapping) and "reader" in listing else ""
+    return bool(reader) and module in READERS and module != reader
 
 
 @functools.cache
@@ -147,7 +156,20 @@ def module_code(root: Path, name: str, used: frozenset[str]) -> str:
 
 
 def code_of_text(text: str, name: str, used: frozenset[str]) -> str:
-    """The same of a text."""
+    """The same of a text; each is compiled once in a campaign, not once in every step."""
+    report = os.environ.get("CAMPAIGN_REPORT")
+    if report is None:
+        return _compiled(text, name, used)
+    known = Path(report).with_name("digests") / _hash([text, name, sorted(used)])
+    if not known.exists():
+        known.parent.mkdir(exist_ok=True)
+        own = known.with_name(f"{known.name}.{os.getpid()}")
+        own.write_text(_compiled(text, name, used))
+        own.replace(known)
+    return known.read_text()
+
+
+def _compiled(text: str, name: str, used: frozenset[str]) -> str:
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):

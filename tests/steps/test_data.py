@@ -6,10 +6,12 @@ import av
 import numpy as np
 import pytest
 
+from tsp.datasets.examine import STRICT
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.tables import read_manifest, read_metadata, read_segments, read_table
 
+EXAMINE = {"options": dict.fromkeys(STRICT), "rule": "clean", "subsets": ["training"], "labels": ["run"]}
 SHARD = {"shard": 0, "shards": 1, "shard_size": 10}
 
 
@@ -39,7 +41,7 @@ def chain(step, tmp_path_factory):
     reader = {"reader": "tsp.datasets.synthetic:read", "annotations": [str(raw)], "url": ""}
     step(
         "annotations", output=[folder / "annotations.json"],
-        params={"dataset": {**reader, "videos": str(folder / "origin")}},
+        params={"dataset": {**reader, "videos": str(folder / "origin")}, "examine": EXAMINE},
     )  # fmt: skip
     step(
         "video_list", input={"raw": raw}, output=[folder / "list.csv"],
@@ -82,6 +84,18 @@ def test_a_broken_video_is_a_row(chain):
     assert read_manifest(chain / "probe.csv")["status"].tolist() == ["ok", "corrupt"]
 
 
+def test_annotations_report(step, chain):
+    step(
+        "annotations_report", input={"metadata": []}, output=[chain / "report.csv"],
+        params={
+            "dataset": {"reader": "tsp.datasets.synthetic:read", "annotations": [str(chain / "raw.json")]},
+            "examine": {**EXAMINE, "labels": ["jump"]},
+        },
+    )  # fmt: skip
+    rows = (chain / "report.csv").read_text().splitlines()
+    assert rows == ["video,finding,value,action", "-a b,label,'run',error", "broken,label,'run',error"]
+
+
 def test_metadata_and_segments(step, chain):
     join(step, chain, 0.5)
     row = read_metadata(chain / "metadata.csv").iloc[0]
@@ -90,7 +104,7 @@ def test_metadata_and_segments(step, chain):
         "segments",
         input={"annotations": chain / "annotations.json", "metadata": chain / "metadata.csv"},
         output=[chain / "segments.csv"],
-        params={"official": "training", "background": {"rule": "clean", "min_clips": 1}},
+        params={"official": "training", "background": {"rule": "clean", "min_clips": 1}, "examine": EXAMINE},
     )
     rows = read_segments(chain / "segments.csv")
     assert rows["temporal-region-label"].tolist() == ["Action", "No action"]

@@ -138,10 +138,14 @@ def test_detections_and_proposals_are_scored_together(step, trained, tmp_path):
     made = {name: tmp_path / f"{name}.json" for name in ("predictions", "proposals")}
     params = {"subsets": {"valid": "validation"}, "tious": [0.3, 0.5], "buckets": "miniature"}
     step("post_process", input=trained, output=made, params=params)
-    files = {**made, "annotations": trained["annotations"]}
+    facts = trained["annotations"].with_name("weights.json")
+    files = {**made, "annotations": trained["annotations"], "facts": facts}
     step("evaluate", input=files, output=[tmp_path / "scores.json"], params=params)
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert list(scores["mAP"]) == ["0.30", "0.50"]
+    # Tables state the warnings of the training.
+    assert scores["warnings"] == json.loads(facts.read_text())["warnings"]
+    assert "8 of 8 training and 4 of 4 validation videos" in scores["warnings"][0]
     assert set(scores["errors"]["sensitivity"]) == {"average_mAP_N", "coverage", "length", "instances"}
     assert scores["proposals"]["AR"]["1"] < scores["proposals"]["AR"]["100"] <= 1
 

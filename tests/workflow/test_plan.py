@@ -108,6 +108,8 @@ def test_released_features_need_no_video(snakemake, tmp_path):
     annotations = tmp_path / "data/activitynet/activity_net.v1-3.min.json"
     annotations.parent.mkdir(parents=True)
     annotations.write_text(json.dumps({"version": "1.3", "taxonomy": [], "database": {}}))
+    for name in ("anet_anno_action.json", "video_info_new.csv"):
+        annotations.with_name(name).touch()
     overlay = tmp_path / "mine.yaml"
     overlay.write_text("build: {tables: [tal_activitynet_released]}\n")
     arguments = ["--dry-run", "--quiet", "rules", "--config", "preset=paper", "--configfile", overlay]

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from tsp.datasets.examine import Policy
 from tsp.datasets.listing import write_canonical
 from tsp.steps import run_step
 
 
 def main(job):
-    write_canonical(output=Path(job.output[0]), **job.params.dataset)
+    write_canonical(output=Path(job.output[0]), policy=Policy.of(**job.params.examine), **job.params.dataset)
 
 
 if __name__ == "__main__":

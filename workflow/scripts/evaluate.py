@@ -1,7 +1,7 @@
 """Detection mAP, average recall of the proposals (ActivityNet protocols), and error analyses of the detections."""
 
 from tsp.evaluation import detection, errors, proposals
-from tsp.io.files import write_json
+from tsp.io.files import read_json, write_json
 from tsp.steps import run_step
 
 
@@ -12,7 +12,9 @@ def main(job):
     failures = errors.analyse_files(
         truth, job.input.predictions, subset, job.params.buckets, metadata=job.input.get("metadata") or None
     )
-    write_json(job.output[0], {**found, "proposals": recall, "errors": failures})
+    warnings = read_json(job.input.facts).get("warnings")
+    stated = {"warnings": warnings} if warnings else {}
+    write_json(job.output[0], {**found, "proposals": recall, "errors": failures, **stated})
 
 
 if __name__ == "__main__":

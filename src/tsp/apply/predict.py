@@ -28,7 +28,7 @@ from tsp.report.overlay import foreground_curve
 from tsp.segments import feature_time
 from tsp.training.distributed import pick_device
 from tsp.video.config import StandardiseConfig
-from tsp.video.standardise import UnusableVideo, standardise_video
+from tsp.video.encode import UnusableVideo, standardise_video
 
 log = logging.getLogger(__name__)
 Array = NDArray[np.float32]

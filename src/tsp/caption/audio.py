@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ from tsp.io.tables import read_metadata
 from tsp.names import feature_key
 from tsp.progress import progress
 from tsp.training.distributed import pick_device
-from tsp.video.decode import read_sound
 from tsp.video.shards import shard_rows
+from tsp.video.sound import SoundReader
 
 log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
@@ -39,6 +39,8 @@ PATCH = 96
 WIDTH = 128
 OFFSET = 0.01
 BATCH = 64
+# Resampling copies every sample some 300 times.
+CHUNK_S = 1
 # The filter of resampy's `kaiser_best`: zero crossings on each side, Kaiser's beta, roll-off.
 ZEROS, BETA, ROLLOFF = 50, 12.9846, 0.91734737
 TIME = "centre of feature i in seconds = (i * stride + clip_length / 2) / fps"
@@ -48,35 +50,55 @@ ENCODERS = {
 }
 
 
-def resample(samples: Floats, rate: int) -> Floats:
-    """Resample to 16 kHz with a windowed sinc that passes frequencies below both Nyquist frequencies.
+class Resampler:
+    """Resampling to 16 kHz with a windowed sinc that passes frequencies below both Nyquist frequencies.
 
     Args:
-        samples: `[n]` at `rate`.
-        rate: Hz.
-
-    Returns:
-        `[floor(n * 16000 / rate)]`.
+        rate: of the samples, Hz.
 
     Differs: the released code calls the package resampy; here the same filter is evaluated exactly, not interpolated.
     """
-    if rate == RATE or not len(samples):
-        return samples
-    common = gcd(RATE, rate)
-    up, down = RATE // common, rate // common
-    # When the rate decreases, frequencies above the new Nyquist frequency are removed.
-    scale = min(1.0, up / down)
-    reach = int(np.ceil(ZEROS / scale))
-    n = len(samples) * up // down
-    windows = sliding_window_view(np.pad(samples, (reach, reach + 1)), 2 * reach + 1)
-    out = np.empty(n)
-    taps = np.arange(-reach, reach + 1)
-    for phase in range(min(up, n)):
-        first, rest = divmod(phase * down, up)
+
+    def __init__(self, rate: int) -> None:
+        common = gcd(RATE, rate)
+        self.up, self.down = RATE // common, rate // common
+        # When the rate decreases, frequencies above the new Nyquist frequency are removed.
+        self.scale = min(1.0, self.up / self.down)
+        self.reach = 0 if rate == RATE else int(np.ceil(ZEROS / self.scale))
+        self._waiting: Floats = np.zeros(self.reach)
+        self._read = self._written = 0
         # Outputs `up` apart have the same offset to the input samples.
-        rows = windows[first::down][: len(range(phase, n, up))]
-        out[phase::up] = rows.dot(scale * _filter(np.asarray(scale * (taps - rest / up), dtype=np.float64)))
-    return out
+        self._first, rest = np.divmod(np.arange(self.up) * self.down, self.up)
+        taps = np.arange(-self.reach, self.reach + 1) - rest[:, None] / self.up
+        self._filters = self.scale * _filter(self.scale * taps)
+
+    def push(self, samples: Floats) -> Floats:
+        """`[n]` samples to those at 16 kHz that no later sample changes."""
+        self._read += len(samples)
+        if not self.reach:
+            return samples
+        self._waiting = np.concatenate([self._waiting, samples])
+        periods = max(0, len(self._waiting) - 2 * self.reach - 1) // self.down
+        return self._pop(periods * self.up, periods * self.down)
+
+    def end(self) -> Floats:
+        """The remaining samples; `floor(n * 16000 / rate)` in all."""
+        if not self.reach:
+            return np.zeros(0)
+        self._waiting = np.pad(self._waiting, (0, self.reach + 1))
+        return self._pop(self._read * self.up // self.down - self._written, 0)
+
+    def _pop(self, n: int, used: int) -> Floats:
+        """Compute `n` samples, the first at the start of a period, and forget the first `used` waiting ones."""
+        out = np.empty(n)
+        if n:
+            windows = sliding_window_view(self._waiting, 2 * self.reach + 1)
+            for phase in range(min(self.up, n)):
+                rows = windows[self._first[phase] :: self.down][: len(range(phase, n, self.up))]
+                out[phase :: self.up] = rows.dot(self._filters[phase])
+        self._waiting = self._waiting[used:]
+        self._written += n
+        return out
 
 
 def _filter(t: Floats) -> Floats:
@@ -121,6 +143,39 @@ def log_mel(samples: Floats) -> Floats:
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
     magnitude = np.abs(np.fft.rfft(frames * hann, FFT, axis=1))
     return np.log(magnitude @ mel_matrix() + OFFSET).reshape(-1, PATCH, BANDS)
+
+
+def patches(blocks: Iterable[Floats], rate: int) -> Iterator[Floats]:
+    """Log-mel patches of sound of any length, 64 at a time.
+
+    Args:
+        blocks: `[n]` samples in -1 to 1.
+        rate: of the samples, Hz.
+
+    Yields:
+        `[64, 96, 64]`, the last one shorter; their concatenation is `log_mel` of the resampled sound.
+    """
+    resampler, sound = Resampler(rate), np.zeros(0)
+    step = BATCH * PATCH * HOP
+    for block in _chunks(blocks, rate * CHUNK_S):
+        sound = np.concatenate([sound, resampler.push(block)])
+        while len(sound) >= step + FRAME:
+            yield log_mel(sound[: step + FRAME - HOP])
+            sound = sound[step:]
+    rest = log_mel(np.concatenate([sound, resampler.end()]))
+    yield from (rest[first : first + BATCH] for first in range(0, len(rest), BATCH))
+
+
+def _chunks(blocks: Iterable[Floats], least: int) -> Iterator[Floats]:
+    """The same samples in blocks of at least so many, the last one excepted."""
+    waiting: list[Floats] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(map(len, waiting)) >= least:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 class Vggish(nn.Module):
@@ -174,11 +229,32 @@ def _network(kind: str, weights: str | Path | None, device: str | None) -> Calla
 
     @torch.inference_mode()
     def features(patches: Floats) -> NDArray[np.float32]:
-        parts = torch.from_numpy(patches.astype(np.float32)).split(BATCH)
-        rows = [network(part.to(target)).float().cpu() for part in parts]
-        return np.asarray(torch.cat(rows)) if rows else np.zeros((0, WIDTH), np.float32)
+        found = network(torch.from_numpy(patches.astype(np.float32)).to(target))
+        return np.asarray(found.float().cpu())
 
     return features
+
+
+def sound_features(path: Path, network: Callable[[Floats], NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    """Features of the sound of one file, read in blocks.
+
+    Args:
+        path: a standardised video.
+        network: `[n, 96, 64]` patches to `[n, 128]`.
+
+    Returns:
+        `[n, 128]`; None: the file has no sound.
+
+    Raises:
+        TspError: its sound cannot be decoded.
+    """
+    if not SoundReader.has_sound(path):
+        return None
+    with SoundReader(path) as reader:
+        parts = [network(batch) for batch in patches(reader.mono(), reader.rate)]
+        if reader.errors:
+            log.warning("%s: %d packets of sound cannot be decoded and are silence", path, reader.errors)
+    return np.concatenate(parts) if parts else np.zeros((0, WIDTH), np.float32)
 
 
 def extract_sound(
@@ -219,14 +295,14 @@ def extract_sound(
     done, failed = {}, {}
     for name in progress(names, desc="sound", total=len(names), unit="video"):
         try:
-            sound = read_sound(videos / name)
+            found = sound_features(videos / name, network)
         except TspError as error:
             failed[name] = str(error)[:150]
             continue
-        if sound is None:
+        if found is None:
             failed[name] = "no sound"
         else:
-            done[name] = network(log_mel(resample(*sound)))
+            done[name] = found
     with feature_writer(output, facts | failed_attributes(failed)) as writer:
         for name, features in done.items():
             writer.write(feature_key(name), features)

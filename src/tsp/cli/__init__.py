@@ -227,9 +227,12 @@ def _predict(args: argparse.Namespace) -> int:
 def _add_export(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     command = commands.add_parser("export", help="convert a feature file to the layout of another project")
     command.add_argument("layout", choices=["opentad", "actionformer", "bmn", "gtad", "bmt", "pkl"])
-    command.add_argument("--features", type=Path, required=True, help="feature file of this library or a released one")
+    command.add_argument(
+        "--features", type=Path, nargs="+", required=True, help="feature file(s) of this library, or released ones"
+    )
     command.add_argument("--output", type=Path, required=True, help="output folder")
     command.add_argument("--annotations", type=Path, help="canonical annotations, for layouts that include annotations")
+    command.add_argument("--class-scores", type=Path, help="class scores of videos, for opentad and actionformer")
     command.add_argument("--length", type=int, default=100, help="snippets per video for bmn and gtad (default: 100)")
     command.add_argument("--stride", type=int, help="for files without it, together with --fps and --clip-length")
     command.add_argument("--fps", type=float, help="frame rate of the encoder's clips (paper: 15)")
@@ -238,11 +241,13 @@ def _add_export(commands: argparse._SubParsersAction) -> None:  # type: ignore[t
 
 
 def _export(args: argparse.Namespace) -> int:
-    from tsp.features.export import Timing, export
+    from tsp.features.export import export
+    from tsp.features.exporting import Timing
 
     stated = (args.stride, args.fps, args.clip_length)
     if None in stated and any(value is not None for value in stated):
         raise TspError("export: --stride, --fps and --clip-length must be given together")
     timing = None if None in stated else Timing(stride=args.stride, fps=args.fps, clip_length=args.clip_length)
-    export(args.layout, args.features, args.output, annotations=args.annotations, timing=timing, length=args.length)
+    labels = {"annotations": args.annotations, "class_scores": args.class_scores}
+    export(args.layout, args.features, args.output, **labels, timing=timing, length=args.length)
     return 0

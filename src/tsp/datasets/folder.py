@@ -8,12 +8,11 @@ from typing import Any
 import pandas as pd
 
 from tsp.errors import TspError
-from tsp.io.files import files_below
 from tsp.io.tables import read_table
 from tsp.names import feature_key, file_name
 from tsp.types import Segment, Video
+from tsp.video.raw import only_one, videos_below
 
-SUFFIXES = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
 COLUMNS = ["video", "t-start", "t-end", "label"]
 # Subset of videos that the table assigns to no other.
 ALL = "all"
@@ -38,17 +37,12 @@ def read(paths: list[Path]) -> list[Video]:
     if len(folders) != 1 or len(tables) > 1:
         raise TspError(f"folder: expected one directory of videos and at most one CSV, got {[str(p) for p in paths]}")
     videos: dict[str, Video] = {}
-    for path in files_below(folders[0]):
-        if path.suffix.lower() not in SUFFIXES:
-            continue
-        name = feature_key(path.name)
-        if name in videos:
-            raise TspError(f"{path}: {videos[name].source} has the same name {name!r}; rename one of them")
+    for name, found in videos_below(folders[0]).items():
         videos[name] = Video(
-            name=name, filename=file_name(name), subset=ALL, duration_s=None, segments=(), source=str(path)
+            name=name, filename=file_name(name), subset=ALL, duration_s=None, segments=(), source=str(only_one(found))
         )
     if not videos:
-        raise TspError(f"{folders[0]}: no video in this directory; known extensions: {' '.join(sorted(SUFFIXES))}")
+        raise TspError(f"{folders[0]}: no video in this directory (hidden files and files beside videos do not count)")
     for table in tables:
         _add_rows(videos, table)
     return [videos[name] for name in sorted(videos)]
@@ -69,6 +63,8 @@ def _add_rows(videos: dict[str, Video], path: Path) -> None:
         segments = video.segments
         if not (_empty(row["t-start"]) and _empty(row["t-end"])):
             segments = (*segments, _segment(row, where))
+        elif not _empty(row["label"]):
+            raise TspError(f"{where}: label {row['label']!r} without times; state t-start and t-end, or no label")
         videos[name] = replace(video, subset=subset, segments=segments)
 
 

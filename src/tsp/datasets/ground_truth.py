@@ -1,7 +1,9 @@
 """The ground-truth table (clip index): Action rows from the annotations, No action rows by rule."""
 
 import logging
-from collections.abc import Callable
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,14 @@ import pandas as pd
 
 from tsp.datasets.config import BackgroundConfig
 from tsp.errors import TspError
-from tsp.io.tables import ACTION, NO_ACTION, SEGMENT_COLUMNS, read_metadata, read_segments, write_table
+from tsp.io.tables import ACTION, NO_ACTION, SEGMENT_COLUMNS, read_metadata, read_segments, require_numbers, write_table
 from tsp.segments import background_clean, background_released, clip_seconds
 from tsp.types import Segment, Video
 
 log = logging.getLogger(__name__)
 ALIASES = {"train": "training", "valid": "validation", "val": "validation", "testing": "test"}
+# Field of the annotations: findings of `examine` that leave no certain background.
+DOUBTS = "doubts"
 RULES = {"released": background_released, "clean": background_clean}
 
 
@@ -24,15 +28,44 @@ def same_subset(a: str, b: str) -> bool:
     return ALIASES.get(a, a) == ALIASES.get(b, b)
 
 
+def subset_names(videos: Iterable[Video]) -> str:
+    """The subsets of these videos and their sizes, for messages."""
+    counts = Counter(video.subset for video in videos)
+    return ", ".join(f"{name!r} ({n})" for name, n in sorted(counts.items())[:12]) or "none"
+
+
 def read_source(reader: Callable[[list[Path]], list[Video]], paths: list[Path]) -> list[Video]:
     """Read annotations with the reader of a data set, or a ground-truth CSV in our own schema."""
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise TspError(f"{missing[0]}: no such annotation file")
     if len(paths) == 1 and paths[0].name.removesuffix(".gz").endswith("groundtruth.csv"):
-        table = read_segments(paths[0])
-        return _from_table(table[table["temporal-region-label"] == ACTION])
-    return reader(paths)
+        return _finite(_from_table(_actions(paths[0])))
+    return _finite(reader(paths))
+
+
+def _finite(videos: list[Video]) -> list[Video]:
+    for video in videos:
+        for segment in video.segments:
+            if not (math.isfinite(segment.start_s) and math.isfinite(segment.end_s)):
+                found = f"segment {segment.start_s:g} - {segment.end_s:g} s, {segment.label}"
+                raise TspError(f"annotations of {video.name!r}: {found}: expected numbers of seconds; correct them")
+        if video.duration_s is not None and not math.isfinite(video.duration_s):
+            raise TspError(
+                f"annotations of {video.name!r}: duration {video.duration_s:g}: expected seconds; correct it"
+            )
+    return videos
+
+
+def _actions(path: Path) -> pd.DataFrame:
+    table = read_segments(path)
+    require_numbers(table, ["t-start", "t-end", "video-duration"], path)
+    regions = table["temporal-region-label"]
+    if not (known := regions.isin([ACTION, NO_ACTION])).all():
+        raise TspError(
+            f"{path}: temporal-region-label {regions[~known].iloc[0]!r}; expected {ACTION!r} or {NO_ACTION!r}"
+        )
+    return table[regions == ACTION]
 
 
 def _from_table(actions: pd.DataFrame) -> list[Video]:
@@ -82,7 +115,7 @@ def ground_truth(
         raise TspError(
             f"no video of subset {subset!r} is in both annotations ({len(known)}) and metadata"
             f" ({len(metadata)}); file names must agree, found {next(iter(known), None)!r} and"
-            f" {next(iter(metadata['filename']), None)!r}"
+            f" {next(iter(metadata['filename']), None)!r}; the annotations have the subsets {subset_names(videos)}"
         )
     if unlabelled := len(metadata) - len(facts):
         log.warning("%d of %d videos have no action and no rows", unlabelled, len(metadata))
@@ -92,15 +125,20 @@ def ground_truth(
         for s in v.segments
     ]
     for video, duration, fps, frames in sorted(facts, key=lambda fact: fact[0].name):
-        times = np.array([(s.start_s, s.end_s) for s in video.segments])
-        gaps = RULES[background.rule](times[:, 0], times[:, 1], duration, background.min_clips * clip_seconds())
-        rows += [
-            (video.name, start, end, None, duration, video.filename, fps, frames, NO_ACTION)
-            for start, end in gaps.tolist()
-        ]
+        for start, end in _gaps(video, duration, background):
+            rows.append((video.name, start, end, None, duration, video.filename, fps, frames, NO_ACTION))
     table = pd.DataFrame(rows, columns=SEGMENT_COLUMNS)
     log.info("%d Action and %d No action rows of %d videos", *_counts(table), len(facts))
     return table
+
+
+def _gaps(video: Video, duration: float, background: BackgroundConfig) -> list[list[float]]:
+    """Background of a video; where its actions are in doubt there is none."""
+    if video.extra.get(DOUBTS):
+        return []
+    times = np.array([(s.start_s, s.end_s) for s in video.segments])
+    found = RULES[background.rule](times[:, 0], times[:, 1], duration, background.min_clips * clip_seconds())
+    return [[float(start), float(end)] for start, end in found]
 
 
 def _length(frames: float, fps: float) -> float:

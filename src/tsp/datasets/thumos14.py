@@ -13,7 +13,7 @@ import pandas as pd
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.files import read_json
-from tsp.io.tables import read_table
+from tsp.io.tables import read_table, require_numbers
 from tsp.names import file_name
 from tsp.types import Segment, Video
 
@@ -60,7 +60,7 @@ def _read_facts(path: Path) -> dict[str, tuple[float, dict[str, Any]]] | None:
     """Seconds, `frame_rate` and `frames` by video; None if the file is another table."""
     if ".json" in Path(path).name:
         return None
-    table = read_table(path, [])
+    table = read_table(path, [], FACT_COLUMNS[1:])
     if not set(FACT_COLUMNS) <= set(table.columns):
         return None
     rows = table.drop_duplicates("video-name")[FACT_COLUMNS].itertuples(index=False, name=None)
@@ -68,7 +68,8 @@ def _read_facts(path: Path) -> dict[str, tuple[float, dict[str, Any]]] | None:
 
 
 def _read_csv(path: Path) -> list[Video]:
-    table = read_table(path, CSV_COLUMNS)
+    table = read_table(path, CSV_COLUMNS, [*CSV_COLUMNS[2:], *FRAME_COLUMNS])
+    require_numbers(table, [c for c in [*CSV_COLUMNS[2:], *FRAME_COLUMNS] if c in table.columns], path)
     order = read_json(CLASS_ORDER)
     return [_video(str(name), rows, order) for name, rows in table.groupby("video", sort=False)]
 

@@ -5,164 +5,105 @@ T features of a video, C channels.
 
 import logging
 import pickle
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from tsp.errors import TspError
+from tsp.features.detectors import actionformer, opentad
+from tsp.features.exporting import Array, Export, Features, Timing, save, timing_of
 from tsp.features.resample import resample_time
 from tsp.io.annotations import read_annotations
-from tsp.io.features import TIME_ATTRIBUTES, FeatureFile
-from tsp.io.files import atomic, write_json
+from tsp.io.features import FeatureFile
+from tsp.io.files import atomic
+from tsp.io.hdf5 import open_hdf5
 from tsp.progress import progress
-from tsp.types import Video
 
 log = logging.getLogger(__name__)
-Array = NDArray[np.float32]
 BMN_LENGTH = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """Conversion of the index of a feature into seconds."""
-
-    stride: int
-    """Frames between the starts of consecutive clips."""
-    fps: float
-    """Rate of these frames, in frames per second."""
-    clip_length: int
-    """Frames of a clip."""
 
 
 def export(
     layout: str,
-    features: Path,
+    features: Path | Sequence[Path],
     output: Path,
     *,
     annotations: Path | None = None,
+    class_scores: Path | None = None,
     timing: Timing | None = None,
     length: int = BMN_LENGTH,
 ) -> None:
-    """Write a feature file in the layout of another project.
+    """Write feature files in the layout of another project, with a README of the lines that its configuration needs.
 
     Args:
         layout: one of `LAYOUTS`.
-        features: feature file of the pipeline or one released with the paper.
+        features: feature files of the pipeline or released with the paper, such as those of both subsets.
         output: folder to write into.
         annotations: canonical annotations, for layouts with an annotation file.
+        class_scores: class scores of whole videos, `{"results": {video: scores}, "class": names}`, for these layouts.
         timing: for files without timing attributes (the released ones); it must agree with existing attributes.
         length: number of steps of layouts with a fixed one.
 
     Raises:
-        TspError: unknown layout, timing neither in the file nor given, or different in both.
+        TspError: unknown layout, timing neither in the file nor given, or different in two of them.
     """
     if layout not in LAYOUTS:
         raise TspError(f"export: {layout!r} is not a layout; allowed: {', '.join(LAYOUTS)}")
-    with FeatureFile(features) as file:
-        time = _timing(file, timing)
+    if class_scores is not None and (annotations is None or LAYOUTS[layout] not in (opentad, actionformer)):
+        raise TspError("export: --class-scores are written for opentad and actionformer, together with --annotations")
+    with ExitStack() as opened:
+        paths = [features] if isinstance(features, Path) else features
+        files = [opened.enter_context(FeatureFile(path)) for path in paths]
+        time = timing_of(files, timing)
         output.mkdir(parents=True, exist_ok=True)
-        videos = read_annotations(annotations) if annotations is not None else []
-        LAYOUTS[layout](file, output, time, videos, length)
-        log.info("%d videos in %s", len(file), output)
-
-
-def _timing(file: FeatureFile, given: Timing | None) -> Timing:
-    stated = file.attributes
-    if all(key in stated for key in TIME_ATTRIBUTES):
-        found = Timing(stride=int(stated["stride"]), fps=float(stated["fps"]), clip_length=int(stated["clip_length"]))
-        if given is not None and given != found:
-            raise TspError(f"{file.path}: states {found}, but {given} is requested; omit the options")
-        return found
-    if given is None:
-        raise TspError(
-            f"{file.path}: states no stride, rate and clip length; pass --stride, --fps and --clip-length"
-            " (released ActivityNet features: 16, 15, 16; THUMOS14: 1, 15, 16)"
+        made = Export(
+            features=Features(files),
+            output=output,
+            time=time,
+            videos=read_annotations(annotations) if annotations is not None else [],
+            class_scores=class_scores,
+            length=length,
         )
-    return given
+        LAYOUTS[layout](made)
+        log.info("%d videos in %s", len(made.features), output)
 
 
-def opentad(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
-    """`<key>.npy` `[T, C]`, `opentad.json` (numbers for its configuration), and annotations if given.
-
-    Its conversion of index to seconds: (i * feature_stride * sample_stride + offset_frames) / fps.
-    """
-    _write_arrays(file, output)
-    facts = {
-        "fps": time.fps,
-        "feature_stride": time.stride,
-        "sample_stride": 1,
-        "offset_frames": time.clip_length // 2,
-        "in_channels": _channels(file),
-    }
-    write_json(output / "opentad.json", facts)
-    if not videos:
-        return
-    database = {
-        video.key: {
-            "subset": video.subset,
-            "duration": video.duration_s,
-            "frame": round((video.duration_s or 0.0) * time.fps),
-            "annotations": [{"segment": [s.start_s, s.end_s], "label": s.label} for s in video.segments],
-        }
-        for video in videos
-    }
-    write_json(output / "annotations.json", {"version": "tsp export", "database": database})
-    labels = sorted({s.label for video in videos for s in video.segments if s.label})
-    _write_lines(output / "category_idx.txt", labels)
-    _write_lines(output / "missing_files.txt", [video.key for video in videos if video.key not in file])
-
-
-def actionformer(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
-    """`<key>.npy` `[T, C]` and `actionformer.json`, its options of the data set.
-
-    Its conversion of seconds to index: (t * fps - num_frames / 2) / feat_stride.
-    """
-    _write_arrays(file, output)
-    options = {
-        "default_fps": time.fps,
-        "feat_stride": time.stride,
-        "num_frames": time.clip_length,
-        "input_dim": _channels(file),
-    }
-    write_json(output / "actionformer.json", options)
-
-
-def bmn(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
+def bmn(made: Export) -> None:
     """`<key>.csv`: header and `length` (100) rows of C numbers, resampled linearly in time."""
-    for name in progress(file.names, desc="export", unit="video"):
-        array = _resampled(file, name, length)
+    for name, array in _resampled(made):
         header = ",".join(f"f{k}" for k in range(array.shape[1]))
-        with atomic(output / f"{name}.csv") as temporary:
+        with atomic(made.output / f"{name}.csv") as temporary:
             np.savetxt(temporary, array, fmt="%.9g", delimiter=",", header=header, comments="")
+    _readme(made, "BMN", BMN)
 
 
-def gtad(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
+def gtad(made: Export) -> None:
     """One `features.h5`: `<key>` -> `[length, C]`, resampled linearly in time: the input in the paper."""
-    with atomic(output / "features.h5") as temporary, h5py.File(temporary, "w") as target:
-        for name in progress(file.names, desc="export", unit="video"):
-            target.create_dataset(name, data=_resampled(file, name, length))
+    with atomic(made.output / "features.h5") as temporary, open_hdf5(temporary, "w") as target:
+        for name, array in _resampled(made):
+            target.create_dataset(name, data=array)
+    _readme(made, "G-TAD", GTAD)
 
 
-def bmt(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
+def bmt(made: Export) -> None:
     """`<key>_rgb.npy` `[T, C]` and `<key>_flow.npy`, zeros: BMT adds both."""
-    for name in progress(file.names, desc="export", unit="video"):
-        _save(output / f"{name}_rgb.npy", file[name])
-        _save(output / f"{name}_flow.npy", np.zeros_like(file[name]))
+    for name, array in progress(made.features.items(), desc="export", unit="video"):
+        save(made.output / f"{name}_rgb.npy", array)
+        save(made.output / f"{name}_flow.npy", np.zeros_like(array))
+    _readme(made, "BMT", BMT)
 
 
-def pkl(file: FeatureFile, output: Path, time: Timing, videos: list[Video], length: int) -> None:
+def pkl(made: Export) -> None:
     """`<key>.pkl`: the pickled array `[T, C]`, as written by the released extraction."""
-    for name in progress(file.names, desc="export", unit="video"):
-        with atomic(output / f"{name}.pkl") as temporary:
-            temporary.write_bytes(pickle.dumps(file[name], protocol=4))
+    for name, array in progress(made.features.items(), desc="export", unit="video"):
+        with atomic(made.output / f"{name}.pkl") as temporary:
+            temporary.write_bytes(pickle.dumps(array, protocol=4))
+    _readme(made, "the released extraction of TSP", PKL)
 
 
-LAYOUTS: dict[str, Callable[[FeatureFile, Path, Timing, list[Video], int], None]] = {
+LAYOUTS: dict[str, Callable[[Export], None]] = {
     "opentad": opentad,
     "actionformer": actionformer,
     "bmn": bmn,
@@ -170,29 +111,44 @@ LAYOUTS: dict[str, Callable[[FeatureFile, Path, Timing, list[Video], int], None]
     "bmt": bmt,
     "pkl": pkl,
 }
+BMN = """
+BMN reads `csv_mean_{length}/<video>.csv` below its feature path:
+
+```sh
+mkdir -p FEATURES && ln -s {folder} FEATURES/csv_mean_{length}
+python main.py --mode train --feature_path FEATURES/ --feat_dim {channels} --temporal_scale {length}
+```
+"""
+GTAD = """
+The `anet` branch of G-TAD reads one HDF5 file; `--temporal_scale` is the number of rows, `--feat_dim` of channels:
+
+```sh
+python gtad_train.py --feature_path {folder}/features.h5 --feat_dim {channels} --temporal_scale {length}
+```
+"""
+BMT = """
+Options of BMT's `main.py`; features are `feature_timespan_in_fps / fps_at_extraction` seconds apart:
+
+```sh
+--video_features_path {folder}/ --d_vid {channels} --feature_timespan_in_fps {stride} --fps_at_extraction {fps:g}
+```
+"""
+PKL = """
+One pickled array per video. In `config/runs.yaml` of this repository:
+
+```yaml
+features: {{stride{stride}/DATASET-SUBSET: {{path: {folder}}}}}
+```
+"""
 
 
-def _write_arrays(file: FeatureFile, output: Path) -> None:
-    for name in progress(file.names, desc="export", unit="video"):
-        _save(output / f"{name}.npy", file[name])
+def _readme(made: Export, receiver: str, text: str) -> None:
+    values = {"folder": made.folder, "channels": made.features.channels, "length": made.length}
+    made.write_readme(f"Features for {receiver}", text.format(**values, stride=made.time.stride, fps=made.time.fps))
 
 
-def _save(path: Path, array: Array) -> None:
-    with atomic(path) as temporary, temporary.open("wb") as target:
-        np.save(target, array)
-
-
-def _resampled(file: FeatureFile, name: str, length: int) -> Array:
-    array = file[name]
-    if not len(array):
-        raise TspError(f"{file.path}: {name!r} has no features to resample")
-    return resample_time(array, length)
-
-
-def _channels(file: FeatureFile) -> int:
-    return int(file[file.names[0]].shape[-1]) if file.names else 0
-
-
-def _write_lines(path: Path, lines: list[Any]) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+def _resampled(made: Export) -> Iterator[tuple[str, Array]]:
+    for name, array in progress(made.features.items(), desc="export", unit="video"):
+        if not len(array):
+            raise TspError(f"{name!r} has no features to resample")
+        yield name, resample_time(array, made.length)

@@ -16,6 +16,7 @@ from tsp.features.extract import TIME
 from tsp.io.features import feature_writer
 from tsp.io.fetch import fetch_released, verified_sha256, verify_sha256
 from tsp.io.files import atomic, encoded, sha256_of_list
+from tsp.io.hdf5 import open_hdf5
 from tsp.io.pickles import read_pickled_array
 from tsp.progress import progress
 
@@ -99,7 +100,7 @@ def _join_pickles(folder: Path, output: Path, digest: str | None) -> str:
 
 def _state(file_path: Path, facts: dict[str, Any], feature_dim: int, source: str) -> None:
     try:
-        with h5py.File(file_path, "r+") as file:
+        with open_hdf5(file_path, "r+") as file:
             for name, entry in file.items():
                 if not isinstance(entry, h5py.Dataset) or entry.ndim != 2 or entry.shape[1] != feature_dim:
                     found = getattr(entry, "shape", "a group")

@@ -34,7 +34,7 @@ def read_annotations(path: str | Path) -> list[Video]:
     Raises:
         TspError: no `database`, or an invalid entry; the message names the video.
     """
-    document = read_json(path)
+    document = read_json(path, unique=True)
     database = document.get("database") if isinstance(document, dict) else None
     if not isinstance(database, dict):
         raise TspError(f"{path}: no 'database' object; expected ActivityNet-style annotations")
@@ -45,9 +45,11 @@ def _video(name: str, entry: Any, where: str) -> Video:
     annotations = entry.get("annotations", []) if isinstance(entry, dict) else None
     if not isinstance(annotations, list):
         raise TspError(f"{where}: expected an object with a subset and a list of annotations")
-    segments = tuple(_segment(a, f"{where}: annotations[{n}]") for n, a in enumerate(annotations))
+    segments = tuple(read_segment(a, f"{where}: annotations[{n}]") for n, a in enumerate(annotations))
     try:
         duration = entry.get("duration")
+        if isinstance(duration, bool) or not isinstance(entry["subset"], str):
+            raise TypeError(f"duration {duration!r}, subset {entry['subset']!r}")
         return Video(
             name=name,
             filename=str(entry.get("filename", file_name(name))),
@@ -61,9 +63,13 @@ def _video(name: str, entry: Any, where: str) -> Video:
         raise TspError(f"{where}: expected a subset and, if any, a duration in seconds ({error!r})") from error
 
 
-def _segment(annotation: Any, where: str) -> Segment:
+def read_segment(annotation: Any, where: str) -> Segment:
+    """A segment with a label as ActivityNet writes it; `where` names it in errors."""
     try:
-        start, end = map(float, annotation["segment"])
+        times = annotation["segment"]
+        if not isinstance(times, list) or any(isinstance(time, bool) for time in times):
+            raise TypeError(f"segment is {times!r:.80}")
+        start, end = map(float, times)
         label = annotation["label"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise TspError(f"{where}: expected segment [start, end] in seconds and a label ({error!r})") from error

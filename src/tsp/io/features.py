@@ -11,6 +11,7 @@ import numpy as np
 
 from tsp.errors import TspError
 from tsp.io.files import atomic
+from tsp.io.hdf5 import open_hdf5
 
 # The time of a feature follows from these; files written by the pipeline always have them.
 TIME_ATTRIBUTES = ("stride", "fps", "clip_length")
@@ -52,7 +53,7 @@ def feature_writer(path: str | Path, attributes: Mapping[str, Any]) -> Iterator[
         path: the file.
         attributes: of the root: stride (frames at `fps`), fps, clip_length, encoder, weights_sha256...
     """
-    with atomic(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with atomic(path) as temporary, open_hdf5(temporary, "w", track_order=True) as file:
         for key, value in attributes.items():
             file.attrs[key] = value
         yield FeatureWriter(file)
@@ -68,7 +69,7 @@ class FeatureFile(Mapping[str, np.ndarray]):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
-            self._file = h5py.File(self.path, "r")
+            self._file = open_hdf5(self.path, "r")
         except OSError as error:
             raise TspError(f"{self.path}: cannot be read as HDF5 ({error})") from error
 
@@ -88,6 +89,13 @@ class FeatureFile(Mapping[str, np.ndarray]):
         try:
             return np.asarray(self._file[name][()], dtype=np.float32)
         except OSError as error:
+            raise TspError(f"{self.path}: features of {name!r} are damaged ({error}); recreate the file") from error
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the features of a video that the file has, without reading them; () of what is no array."""
+        try:
+            return tuple(getattr(self._file[name], "shape", ()))
+        except (KeyError, OSError) as error:
             raise TspError(f"{self.path}: features of {name!r} are damaged ({error}); recreate the file") from error
 
     def __contains__(self, name: object) -> bool:
@@ -143,7 +151,7 @@ def failed_attributes(failed: Mapping[str, str], n_failed: int | None = None) ->
 
 def add_resumed(path: str | Path, differences: list[str]) -> None:
     """Add the attribute `resumed` to a feature file: the differences accepted when its extraction was resumed."""
-    with h5py.File(path, "r+") as file:
+    with open_hdf5(path, "r+") as file:
         file.attrs["resumed"] = json.dumps(differences)
 
 

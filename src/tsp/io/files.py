@@ -1,5 +1,6 @@
 """Atomic writing, text, JSON and SHA-256, shared by all formats."""
 
+import contextlib
 import errno
 import gzip
 import hashlib
@@ -7,6 +8,7 @@ import json
 import os
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +65,7 @@ def _umask() -> int:
 
 
 def read_text(path: str | Path) -> str:
-    """Read a UTF-8 text file, decompressed if its name ends in `.gz`.
+    """Read a UTF-8 text file, decompressed if its name ends in `.gz`, without a byte order mark.
 
     Raises:
         TspError: the file is missing, unreadable, not gzip or not UTF-8.
@@ -71,22 +73,34 @@ def read_text(path: str | Path) -> str:
     path = Path(path)
     try:
         raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise TspError(f"{path}: cannot be read as text ({error})") from error
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, *, unique: bool = False) -> Any:
     """Read a JSON file (gzip accepted).
+
+    Args:
+        path: the file.
+        unique: whether a key that occurs twice in one object is an error; otherwise the last one counts.
 
     Raises:
         TspError: missing, unreadable, or not JSON; the message states line and column.
     """
     text = read_text(path)
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_unique if unique else None)
     except (ValueError, RecursionError) as error:  # also numbers of too many digits, lists too deep
         raise TspError(f"{path}: not valid JSON: {error}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise ValueError(f"{twice!r} occurs twice in one object; join or remove one of them")
+    return found
 
 
 def write_json(path: str | Path, data: Any, *, indent: int | None = 1) -> None:
@@ -111,13 +125,32 @@ def encoded(text: str, path: str | Path) -> bytes:
 
 
 def files_below(folder: str | Path) -> list[Path]:
-    """All files below a folder, sorted; folders that are links or begin with a dot are not entered."""
-    found, waiting = [], [str(folder)]
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting += [entry.path] * (not entry.name.startswith("."))
+    """All files below a folder, sorted, hidden ones excepted.
+
+    Links to folders are followed; a folder that several links lead to is entered once.
+
+    Raises:
+        TspError: a folder cannot be listed.
+    """
+    found: list[str] = []
+    entered = set()
+    # A folder is entered by its own name before a link to it.
+    waiting, links = [str(folder)], list[str]()
+    while waiting or links:
+        path = Path(waiting.pop() if waiting else links.pop())
+        here = path.stat()
+        if (here.st_dev, here.st_ino) in entered:
+            continue
+        entered.add((here.st_dev, here.st_ino))
+        try:
+            with os.scandir(path) as entries:
+                listed = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            raise TspError(f"{path}: cannot be listed ({error.strerror}); fix its permissions or remove it") from error
+        for entry in listed:
+            with contextlib.suppress(OSError):  # a link to itself leads to nothing, like a broken one
+                if entry.is_dir():
+                    (links if entry.is_symlink() else waiting).append(entry.path)
                 elif entry.is_file():
                     found.append(entry.path)
     return sorted(map(Path, found))

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,11 +15,18 @@ PART = ".part"
 BLOCK = 1 << 18
 USER_AGENT = "tsp-reproduction"
 GONE = {404, 410}
-TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
+# 407 and 511: of the network of this machine; 520 to 524: of a proxy before the server.
+TEMPORARY = {407, 408, 425, 429, 500, 502, 503, 504, 511, *range(520, 525)}
 
 
 class FetchError(Exception):
-    """A failed download: `status` of the manifest, reason, and the wait in seconds that the server requests."""
+    """A failed download: `status` of the manifest, reason, and the wait in seconds that the server requests.
+
+    Attributes:
+        may_repeat: whether a second attempt at once makes sense where the status is `transient`.
+    """
+
+    may_repeat = True
 
     def __init__(self, status: str, reason: str, wait_s: float | None = None) -> None:
         super().__init__(reason)
@@ -60,8 +67,12 @@ def fetch_file(url: str, target: Path, *, timeout_s: float, bytes_per_s: float |
             part.unlink(missing_ok=True)
             raise FetchError("transient", "the server refused to continue; starting over", 0.0) from error
         raise _http_error(error) from error
+    except InvalidURL as error:
+        raise FetchError("blocked", f"not an address that can be requested ({error})") from error
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise FetchError("transient", f"connection failed: {getattr(error, 'reason', error)}") from error
+    except ValueError as error:  # also of a redirection; UnicodeError of a host
+        raise FetchError("blocked", f"not an address that can be requested ({error})") from error
     size = part.stat().st_size
     if said["length"] is not None and size < said["length"]:
         raise FetchError("transient", f"connection cut after {size} of {said['length']} bytes", 0.0)
@@ -102,7 +113,7 @@ def _receive(
         "address": answer.geturl(),
         "etag": answer.headers.get("ETag"),
         "last_modified": answer.headers.get("Last-Modified"),
-        "length": None if length is None else int(length) + (have if append else 0),
+        "length": None if length is None or not length.isdecimal() else int(length) + (have if append else 0),
     }
     start, received = time.monotonic(), 0
     with part.open("ab" if append else "wb") as file:
@@ -122,12 +133,12 @@ def _quoted(url: str) -> str:
 
 
 def _http_error(error: urllib.error.HTTPError) -> FetchError:
-    text = f"HTTP {error.code} {error.reason}"
+    text = " ".join(f"HTTP {error.code} {error.reason}".split())
     if error.code in GONE:
         return FetchError("gone", text)
     if error.code in TEMPORARY:
         wait = error.headers.get("Retry-After", "")
-        return FetchError("transient", text, float(wait) if wait.isdigit() else None)
+        return FetchError("transient", text, float(wait) if wait.isascii() and wait.isdigit() else None)
     return FetchError("private" if error.code in (401, 403) else "blocked", text)
 
 
@@ -143,7 +154,7 @@ def with_retries(attempt: Callable[[], T], attempts: int, report: Callable[[Fetc
         try:
             return attempt()
         except FetchError as error:
-            if error.status != "transient" or number == attempts:
+            if error.status != "transient" or number == attempts or not error.may_repeat:
                 raise
             pause = min(error.wait_s if error.wait_s is not None else 2.0 ** (number - 1), 60.0)
             report(error, pause)

@@ -44,20 +44,38 @@ def source_content(source: str, known: Content | None = None) -> Content | None:
         return None
 
 
-def write_facts(facts: Path, token: str, sources: Mapping[str, Content | None]) -> None:
-    """Record the local sources of a shard.
+def write_facts(
+    facts: Path,
+    token: str,
+    sources: Mapping[str, Content | None],
+    *,
+    retry: bool = False,
+    lost: Mapping[str, list[str]] | None = None,
+) -> None:
+    """Record the local sources of a shard, and what its remote ones answered.
 
     Args:
         facts: file to write.
         token: the planner's token of the job that read them (`shard_token`).
         sources: content by source; None: missing.
+        retry: whether a video failed for a temporary reason, so that the next run asks again.
+        lost: status and reason of the remote sources that are permanently unavailable.
     """
     found = {source: None if c is None else vars(c) for source, c in sources.items()}
-    write_json(facts, {"token": token, "sources": found}, indent=None)
+    write_json(facts, {"token": token, "sources": found, "retry": retry, "lost": lost or {}}, indent=None)
+
+
+def lost_before(facts: Path) -> dict[str, list[str]]:
+    """The permanently unavailable sources, where the last run is repeated for temporary failures only."""
+    try:
+        read = json.loads(facts.read_bytes())
+        return dict(read["lost"]) if read["retry"] else {}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def shard_token(list_csv: Path, facts: Path) -> str:
-    """A word that changes when, and only when, the content of a local source of a shard has changed.
+    """A word that changes when, and only when, a local source of a shard has changed or a video is to be tried again.
 
     Args:
         list_csv: video list of the shard.
@@ -70,7 +88,9 @@ def shard_token(list_csv: Path, facts: Path) -> str:
     read = _read(facts) if list_csv.is_file() else None
     if read is None:
         return FIRST
-    token, recorded = read
+    token, recorded, retry = read
+    if retry:
+        return hashlib.sha256(f"{token} again".encode()).hexdigest()[:12]
     # A plain loop: 20,000 files take a few hundredths of a second.
     changed = [source for source, known in recorded.items() if not _same_date(source, known)]
     if not changed:
@@ -89,11 +109,11 @@ def shard_token(list_csv: Path, facts: Path) -> str:
     return token
 
 
-def _read(facts: Path) -> tuple[str, dict[str, Content | None]] | None:
+def _read(facts: Path) -> tuple[str, dict[str, Content | None], bool] | None:
     try:
         read = json.loads(facts.read_bytes())
         sources = {s: None if known is None else Content(**known) for s, known in read["sources"].items()}
-        return str(read["token"]), sources
+        return str(read["token"]), sources, bool(read.get("retry", False))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -15,7 +15,7 @@ from tsp.errors import TspError
 from tsp.features.resample import resample_time
 from tsp.io.annotations import read_annotations
 from tsp.io.features import FeatureFile
-from tsp.localise.windows import Window, Windows, cut, frame_facts, snippets, window_starts
+from tsp.localise.windows import Window, Windows, cut, frame_facts, snippet_count, snippets, window_starts
 from tsp.types import Video
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Subset:
 
     Args:
         videos: `R` annotated videos.
-        features: `[R, C, T]` float32, resampled in time.
+        features: `[R, C, T]` float32, resampled in time; in memory `[R, T, C]`.
         windows: `R` windows; empty where a row is a whole video.
     """
 
@@ -70,7 +70,7 @@ def read_subset(
     align_corners: bool,
     windows: Windows | None = None,
 ) -> Subset:
-    """Read and resample the features of every annotated video of a subset; all are held in memory.
+    """Read and resample the features of every annotated video of a subset; all are held in memory, once.
 
     Args:
         features: feature file; keys are the stems of the videos' file names.
@@ -84,8 +84,6 @@ def read_subset(
         TspError: no video of the subset has features, or features of different width.
     """
     videos = [v for v in read_annotations(annotations) if v.subset == subset]
-    rows: list[NDArray[np.float32]] = []
-    places: list[tuple[Video, Window | None]] = []
     with FeatureFile(features) as file:
         found = [v for v in videos if v.key in file]
         if not found:
@@ -93,31 +91,52 @@ def read_subset(
                 f"{features}: no features of any of the {len(videos)} {subset!r} videos of {annotations}; "
                 f"keys look like {', '.join(file.names[:2])}"
             )
-        for video in found:
-            row = _checked(file, video.key, rows[0].shape[1] if rows else None)
-            if windows is None:
-                rows.append(resample_time(row, length, align_corners=align_corners).T[None])
-                places.append((video, None))
-                continue
-            fps, frames = frame_facts(video, len(row), file.attributes, windows)
-            at_steps = snippets(row, frames, windows, align_corners=align_corners)
-            starts = window_starts(len(at_steps), length, windows)
-            rows.append(cut(at_steps, starts, length))
-            places += [(video, Window(first=int(first), fps=fps, frames=frames)) for first in starts]
+        width = _width(file, found)
+        cuts = [_windows_of(video, file, length, windows) for video in found]
+        # Joining arrays of single videos would hold everything twice.
+        rows = np.empty((sum(map(len, cuts)), length, width), dtype=np.float32)
+        at = 0
+        for video, pieces in zip(found, cuts, strict=True):
+            rows[at : at + len(pieces)] = _rows_of(file[video.key], pieces, length, windows, align_corners)
+            at += len(pieces)
     if len(found) < len(videos):
         missing = len(videos) - len(found)
         log.warning("%d of %d %s videos have no features and are left out", missing, len(videos), subset)
-    cut_up = tuple(window for _, window in places if window is not None)
-    return Subset(videos=[video for video, _ in places], features=np.concatenate(rows), windows=cut_up)
+    return Subset(
+        videos=[video for video, pieces in zip(found, cuts, strict=True) for _ in pieces],
+        features=rows.transpose(0, 2, 1),
+        windows=() if windows is None else tuple(window for pieces in cuts for window in pieces),
+    )
 
 
-def _checked(file: FeatureFile, key: str, width: int | None) -> NDArray[np.float32]:
-    """Features `[n, C]` of a video, of the width of the videos before it."""
-    row = file[key]
-    if row.ndim != 2 or not row.size or width not in (None, row.shape[1]):
-        expected = f"[n, {width or 'C'}]"
-        raise TspError(f"{file.path}: features of {key!r} have shape {row.shape}, expected {expected}")
-    return row
+def _windows_of(video: Video, file: FeatureFile, length: int, windows: Windows | None) -> list[Window]:
+    """The windows of a video; one that stands for the whole video if it is not cut."""
+    if windows is None:
+        return [Window(first=0, fps=0.0, frames=0)]
+    fps, frames = frame_facts(video, file.shape(video.key)[0], file.attributes, windows)
+    starts = window_starts(snippet_count(frames, windows), length, windows)
+    return [Window(first=int(first), fps=fps, frames=frames) for first in starts]
+
+
+def _rows_of(
+    features: NDArray[np.float32], pieces: list[Window], length: int, windows: Windows | None, align_corners: bool
+) -> NDArray[np.float32]:
+    """`[W, T, C]` from the features `[n, C]` of a video with W windows, or of a whole video."""
+    if windows is None:
+        return resample_time(features, length, align_corners=align_corners)[None]
+    at_steps = snippets(features, pieces[0].frames, windows, align_corners=align_corners)
+    return cut(at_steps, np.array([window.first for window in pieces]), length).transpose(0, 2, 1)
+
+
+def _width(file: FeatureFile, videos: list[Video]) -> int:
+    """C of the features `[n, C]` of all videos."""
+    width: int | str = "C"
+    for video in videos:
+        shape = file.shape(video.key)
+        if len(shape) != 2 or 0 in shape or width not in ("C", shape[1]):
+            raise TspError(f"{file.path}: features of {video.key!r} have shape {shape}, expected [n, {width}]")
+        width = shape[1]
+    return int(width)
 
 
 def normalised_segments(video: Video, time_base: str) -> NDArray[np.float64]:

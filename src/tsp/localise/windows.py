@@ -108,6 +108,11 @@ def frame_facts(video: Video, clips: int, attributes: Mapping[str, Any], windows
     return fps, max(round(seconds * fps), 2)
 
 
+def snippet_count(frames: int, windows: Windows) -> int:
+    """Snippets of a video of `frames` frames, see `snippets`."""
+    return len(range(0, max(frames - 1, 1), windows.step_frames))
+
+
 def snippets(features: NDArray[np.float32], frames: int, windows: Windows, *, align_corners: bool) -> NDArray[Any]:
     """Features `[clips, C]` of a video at its snippets: `[n, C]`.
 

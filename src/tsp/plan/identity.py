@@ -66,11 +66,14 @@ def modules(names: Iterable[str], *, options: bool = False) -> dict[str, str]:
     return found
 
 
-def module_alone(name: str) -> str:
-    """Digest of one module of the library, without what it imports."""
-    path = _path(name)
-    assert path is not None
-    return _file(path, name).version(options=False)
+def modules_alone(*names: str) -> str:
+    """Digest of these modules of the library, without what they import."""
+    digests = []
+    for name in names:
+        path = _path(name)
+        assert path is not None
+        digests.append(_file(path, name).version(options=False))
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:12]
 
 
 class _File:

@@ -16,6 +16,7 @@ class Data:
 
     ORIGIN = "results/{dataset}/origin/annotations.json"
     ANNOTATIONS = "results/{dataset}/annotations.json"
+    FINDINGS = "results/{dataset}/annotations_report.csv"
     LIST = "results/{dataset}/list/{subset}.{shard}.csv"
     DOWNLOAD = "results/{dataset}/download/{subset}.{shard}.csv"
     RAW = "results/{dataset}/raw/{subset}"

@@ -216,6 +216,16 @@ class ReportPlan:
         return [f"{name} {subset}" for name, subset in self._built_subsets()]
 
     @property
+    def findings(self) -> list[str]:
+        """Reports on the annotations of all data sets whose videos are used."""
+        return [Data.FINDINGS.format(dataset=name) for name in dict.fromkeys(name for name, _ in self._built_subsets())]
+
+    def examined_metadata(self, wildcards: Wildcards) -> list[str]:
+        """Metadata of the subsets of a data set that are used."""
+        used = [subset for name, subset in self._built_subsets() if name == wildcards.dataset]
+        return [Data.METADATA.format(dataset=wildcards.dataset, subset=subset) for subset in used]
+
+    @property
     def all_annotations(self) -> list[str]:
         """Annotations of all data sets of the tables."""
         names = sorted({self._downstream(experiment).dataset for experiment, _, _ in self._built_cells()})

@@ -103,7 +103,6 @@ class Plan:
 
     def rendering(self, wildcards: Wildcards) -> dict[str, Any]:
         """What to render of a generated data set, defaults included."""
-        # Imports the video library, which planning needs for nothing else.
         from tsp.datasets.synthetic import SyntheticConfig
 
         generate = self._dataset(wildcards).generate
@@ -114,6 +113,12 @@ class Plan:
         """How the annotations are read and where the videos come from."""
         d = self._dataset(wildcards)
         return {"reader": d.reader, "annotations": d.annotations, "videos": d.videos, "url": d.url}
+
+    def examine(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Arguments of `examine.Policy.of`."""
+        d = self._dataset(wildcards)
+        known = {"subsets": [subset.official for subset in d.subsets.values()], "labels": labels_of(d)}
+        return {"options": asdict(d.examine), "rule": d.background.rule, **known}
 
     def official_subset(self, wildcards: Wildcards) -> str:
         """The annotations' own name of a subset."""

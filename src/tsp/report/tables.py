@@ -79,7 +79,7 @@ class Table:
         sources: footnotes, (certainty, source); number 1 comes first.
         summary: the differences of the last column in words.
         values: rows of the CSV.
-        warnings: encoders that are outdated, a sentence each.
+        warnings: encoders that are outdated, and warnings of the trainings, a sentence each.
     """
 
     config: TableConfig
@@ -125,6 +125,7 @@ def build_table(config: TableConfig, scores: Scores, outdated: Mapping[str, Sequ
     values = pd.DataFrame([*_csv_rows(config, ours, stated), *_reference_rows(references)], columns=COLUMNS)
     counts = {name: values[name].astype("Int64") for name in ("seed", "n", "n_positive")}
     warnings = [f"Outdated encoder {run}: {'; '.join(what)}." for run, what in (outdated or {}).items() if what]
+    warnings += _of_trainings(config, scores)
     filled = values.assign(**counts)
     return Table(config=config, lines=lines, sources=sources, summary=summary, values=filled, warnings=warnings)
 
@@ -199,6 +200,18 @@ def _legend(table: Table) -> str:
     if any(line.kind == "reference" for line in table.lines):
         legend += " Rows below: other people's, with other methods, features or code."
     return legend + (" Bracketed numbers: sources." if table.sources else "")
+
+
+def _of_trainings(config: TableConfig, scores: Scores) -> list[str]:
+    """Warnings in the scores of the table's cells; seeds and features that share one state it once."""
+    runs, experiments = {row.run for row in config.rows}, {column.experiment for column in config.columns}
+    found = (
+        f"{experiment}: {text}."
+        for (experiment, run, _), content in scores.items()
+        if run in runs and experiment in experiments
+        for text in content.get("warnings", [])
+    )
+    return list(dict.fromkeys(found))
 
 
 def _sample(run: str, column: ColumnConfig, scores: Scores) -> Sample:

@@ -17,6 +17,8 @@ class DownloadConfig:
     """Seconds without data before an attempt counts as failed."""
     rate_limit: str | None = None
     """Bytes per second of each download, such as `500K` or `2M`; null: unlimited."""
+    sleep_s: float = 0.0
+    """Seconds between requests to video pages; sites block machines that ask too fast."""
     cookies: str | None = None
     """Netscape cookie file for videos that require a login; each download uses a copy."""
     format: str = "bv*[height<=480]+ba/b[height<=480]/b"
@@ -27,8 +29,8 @@ class DownloadConfig:
 
     def __post_init__(self) -> None:
         """Reject options that would fail at the first video."""
-        if self.workers < 1 or self.attempts < 1 or self.timeout_s <= 0:
-            raise TspError("download: workers, attempts and timeout_s must be positive")
+        if self.workers < 1 or self.attempts < 1 or self.timeout_s <= 0 or self.sleep_s < 0:
+            raise TspError("download: workers, attempts and timeout_s must be positive, sleep_s not negative")
         self.bytes_per_s  # noqa: B018
 
     @property
@@ -61,6 +63,8 @@ class StandardiseConfig:
     """Quality of H.264, 0 (best) to 51; null: the default of ffmpeg, 23."""
     probesize: str = "50M"
     """Bytes read to detect the format; large frames need more than the default of ffmpeg."""
+    max_damaged: float = 0.05
+    """Share of missing or broken pictures, 0 to 1, up to which a damaged video is used; its manifest row states it."""
     timeout_s: float = 3600.0
     """Seconds after which ffmpeg is stopped and the video counts as corrupt."""
 
@@ -72,5 +76,7 @@ class StandardiseConfig:
             raise TspError(
                 f"standardise: shrink is {list(self.shrink)}; expected height and width of at least 2 pixels"
             )
+        if not 0 <= self.max_damaged <= 1:
+            raise TspError(f"standardise: max_damaged is {self.max_damaged}; expected a share from 0 to 1")
         if self.keyframe_interval is not None and self.keyframe_interval < 1:
             raise TspError("standardise: keyframe_interval must be at least 1")

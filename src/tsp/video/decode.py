@@ -1,8 +1,7 @@
-"""Decoding of video and audio, through PyAV. No other module decodes."""
+"""Decoding of pictures, through PyAV; `sound` decodes sound, and no other module decodes."""
 
 import contextlib
 import itertools
-import math
 import os
 from collections import OrderedDict
 from collections.abc import Container, Iterator, Sequence
@@ -92,31 +91,6 @@ class VideoReader:
             if len(steps) == 1 and (step := steps.pop()) > 0 and start is not None:
                 self._listed = range(start, start + step * len(entries), step)
         return self._index() if self._listed is None else self._listed
-
-    def cut_short(self) -> str | None:
-        """How the file is truncated compared with its header; None: it is complete, or the header states no length.
-
-        Packets are read but not decoded. An MP4 file lists every frame in its index. Other containers state a length,
-        often an approximate one: more than a second and a twentieth of it must be missing.
-        """
-        # Before reading: the index of fragmented files grows while they are read.
-        listed = len(self._stream.index_entries) if "mp4" in self._container.format.name else 0
-        stated_s = (self._container.duration or 0) / av.time_base
-        found, first_s, end_s = 0, math.inf, -math.inf
-        with contextlib.suppress(FFmpegError):  # nothing after a damaged packet can be read
-            self._container.seek(0)
-            for packet in self._container.demux():
-                if packet.size and not packet.is_corrupt:
-                    found += packet.stream.index == self._stream.index
-                    if packet.dts is not None and packet.time_base is not None:
-                        first_s = min(first_s, float(packet.dts * packet.time_base))
-                        end_s = max(end_s, float((packet.dts + (packet.duration or 0)) * packet.time_base))
-        if listed:
-            return f"cut short: {found} of {listed} frames are there" if found < listed else None
-        length_s = max(0.0, end_s - first_s)
-        if stated_s - length_s > max(1.0, stated_s / 20):
-            return f"cut short: {length_s:.1f} of {stated_s:.1f} s are there"
-        return None
 
     def frames(self, indices: ArrayLike) -> Frames:
         """Decode frames by number.
@@ -230,31 +204,3 @@ class ReaderPool:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_readers": OrderedDict()}
-
-
-def read_sound(path: str | Path) -> tuple[NDArray[np.float64], int] | None:
-    """Audio of a video file, averaged over channels.
-
-    Args:
-        path: the file.
-
-    Returns:
-        `[n]` samples in -1 to 1, quantised to 16 bits, and their rate in Hz; None: the file has no audio.
-
-    Raises:
-        TspError: the file cannot be opened, or the audio cannot be decoded.
-    """
-    try:
-        with av.open(f"file:{path}") as container:
-            if not container.streams.audio:
-                return None
-            stream = container.streams.audio[0]
-            resampler = av.AudioResampler(format="s16p", layout=stream.layout, rate=stream.rate)
-            parts = [part.to_ndarray() for frame in container.decode(stream) for part in resampler.resample(frame)]
-            parts += [part.to_ndarray() for part in resampler.resample(None)] if parts else []
-            rate = int(stream.rate)
-    except (FFmpegError, OSError) as error:
-        raise TspError(f"{path}: its sound cannot be decoded ({error})") from error
-    if not parts:
-        return np.zeros(0), rate
-    return np.concatenate(parts, axis=1).mean(axis=0) / 32768.0, rate

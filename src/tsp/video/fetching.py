@@ -12,7 +12,7 @@ from tsp.io.sources import local_path, source_content
 from tsp.io.store import RECORDS, Content, Store
 from tsp.names import feature_key
 from tsp.video.config import DownloadConfig
-from tsp.video.raw import MEDIA_SUFFIXES, media_suffix, raw_names, raw_path
+from tsp.video.raw import VIDEO_SUFFIXES, media_suffix, raw_names, raw_path
 
 log = logging.getLogger(__name__)
 # In bytes; file systems allow 255.
@@ -64,7 +64,7 @@ def fetch_again(filename: str, store: Path, digest: str, config: DownloadConfig)
     if name is None:
         raise FetchError("corrupt", "the raw file is missing; download the shard again (docs/runbook.md)")
     source = str(records.notes(name).get("source", ""))
-    if _is_page(source):
+    if is_page(source):
         # The download step keeps what its record describes, so without one it fetches the file.
         records.forget(name)
     path = fetch(filename, source, store, config)
@@ -143,17 +143,21 @@ class RawFiles:
         return kept
 
     def _remote(self, filename: str, source: str) -> Content:
-        identity = {"address": source} | ({"format": self.config.format} if _is_page(source) else {})
+        try:
+            suffix = media_suffix(urllib.parse.urlsplit(source).path)
+        except ValueError as error:
+            raise FetchError("blocked", f"not an address that can be requested ({error})") from error
+        identity = {"address": source} | ({"format": self.config.format} if is_page(source) else {})
         for name in self.before.intersection(raw_names(filename)):
             kept = self._kept(name, identity)
             if kept is not None:
                 return kept
-        if _is_page(source):
+        if is_page(source):
             if self.fetch_page is None:
                 raise NeedsDownloader("blocked", f"{source}: only the download step fetches video pages")
             path, said = self.fetch_page(source, self.store.folder, feature_key(filename), self.config), {}
         else:
-            path = self.store.path(feature_key(filename) + media_suffix(urllib.parse.urlsplit(source).path))
+            path = self.store.path(feature_key(filename) + suffix)
             said = fetch_file(source, path, timeout_s=self.config.timeout_s, bytes_per_s=self.config.bytes_per_s)
         found = self.store.record(path.name, identity, notes={"source": source, "server": said})
         self._discard(filename, path.name)
@@ -184,9 +188,14 @@ def _is_remote(source: str) -> bool:
     return source.startswith(("http://", "https://"))
 
 
-def _is_page(source: str) -> bool:
+def is_page(source: str) -> bool:
     """Whether a source is the address of a video page rather than of a file."""
-    return _is_remote(source) and not urllib.parse.urlsplit(source).path.lower().endswith(MEDIA_SUFFIXES)
+    if not _is_remote(source):
+        return False
+    try:
+        return not urllib.parse.urlsplit(source).path.lower().endswith(tuple(VIDEO_SUFFIXES))
+    except ValueError:  # no address; fetching it states so
+        return False
 
 
 def _copy(path: Path, target: Path) -> None:

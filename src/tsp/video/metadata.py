@@ -27,11 +27,13 @@ def merge_metadata(manifests: list[Path], metadata: Path, manifest: Path, max_fa
     failed = rows[rows["status"] != "ok"]
     counts = ", ".join(f"{n} {status}" for status, n in failed["status"].value_counts().items())
     if len(failed) > max_failed * len(rows) or len(failed) == len(rows):
+        again = int((failed["status"] == "transient").sum())
+        hint = f" {again} of them failed for a temporary reason, and the next run tries them again." if again else ""
         named = "; ".join(f"{r.video}: {r.status} ({r.reason})" for r in failed.head(10).itertuples())
         raise TspError(
             f"{len(failed)} of {len(rows)} videos cannot be used ({counts}); max_failed is {max_failed:g}."
-            f" First: {named}. Raise datasets.<name>.max_failed to continue without them, or download the shard again"
-            " (docs/runbook.md)"
+            f"{hint} First: {named}. Raise datasets.<name>.max_failed to continue without them, or download the shard"
+            " again (docs/runbook.md)"
         )
     if len(failed):
         log.warning("%d of %d videos cannot be used and are skipped: %s", len(failed), len(rows), counts)

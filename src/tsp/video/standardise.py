@@ -1,13 +1,10 @@
-"""Re-encoding of raw videos to mp4 with constant frame rate; ffmpeg-python builds the command."""
+"""The standardised videos of one shard: each is kept only if it would be made the same way now."""
 
 import logging
-import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-
-import ffmpeg
 
 from tsp.errors import TspError
 from tsp.io.files import atomic, sha256
@@ -15,94 +12,13 @@ from tsp.io.http import FetchError
 from tsp.io.store import RECORDS, Store
 from tsp.io.tables import manifest_rows, write_manifest
 from tsp.progress import progress
-from tsp.video.binaries import ffmpeg_path, ffmpeg_version
+from tsp.video.binaries import ffmpeg_version
 from tsp.video.config import DownloadConfig, StandardiseConfig
-from tsp.video.decode import VideoReader
+from tsp.video.encode import Facts, UnusableVideo, command, defect, standardise_video
 from tsp.video.fetching import NeedsDownloader, fetch_again
 from tsp.video.raw import raw_names, raw_path
 
 log = logging.getLogger(__name__)
-
-
-def command(source: Path, output: Path, config: StandardiseConfig) -> list[str]:
-    """The ffmpeg command: filter `fps=fps=30`, first video stream, audio if any, otherwise the defaults of ffmpeg.
-
-    Args:
-        source: raw video.
-        output: mp4 to write.
-        config: frame rate and speed options.
-
-    Paper: videos are re-encoded at 30 fps (released code); tsp.md 1.1.
-    """
-    # `file:` keeps names with a leading dash or a colon from being parsed as options or protocols.
-    stream = ffmpeg.input(f"file:{source}", probesize=config.probesize)
-    video = stream["v:0"].filter("fps", fps=config.fps)
-    if config.shrink is not None:
-        height, width = config.shrink
-        video = video.filter("scale", width, height)
-        # 4:2:0 colour requires even sides.
-        video = video.filter("format", "yuv444p" if height % 2 or width % 2 else "yuv420p")
-    # Equal inputs give equal bytes: one thread, no dates, and no time limit for the interleaving of sound and picture,
-    # which since ffmpeg 7 otherwise depends on which of their threads is ahead.
-    options: dict[str, Any] = {"threads": 1, "map_metadata": -1, "fflags": "+bitexact", "max_interleave_delta": 0}
-    if config.keyframe_interval is not None:
-        options |= {"g": config.keyframe_interval}
-    if config.crf is not None:
-        options |= {"crf": config.crf}
-    built = ffmpeg.output(video, stream["a:0?"], f"file:{output}", **options).global_args("-nostdin", "-v", "error")
-    return list(built.overwrite_output().compile(cmd=ffmpeg_path()))
-
-
-class UnusableVideo(Exception):
-    """Why one video cannot be used; becomes a row of the manifest."""
-
-
-def standardise_video(source: Path, output: Path, config: StandardiseConfig) -> None:
-    """Re-encode one video; the same input gives the same bytes with the same ffmpeg.
-
-    Raises:
-        UnusableVideo: the video cannot be used.
-        TspError: the disk is full or the folder is not writable.
-    """
-    # Of a file that is truncated after its index, ffmpeg makes a shorter video and reports success.
-    if (short := _cut_short(source)) is not None:
-        raise UnusableVideo(short)
-    with atomic(output) as temporary:
-        try:
-            done = subprocess.run(
-                command(source, temporary, config), capture_output=True, timeout=config.timeout_s, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise UnusableVideo(f"ffmpeg was stopped after {config.timeout_s:g} s") from None
-        message = done.stderr.decode("utf-8", "replace").strip()
-        if "No space left on device" in message:
-            raise TspError(f"{output}: cannot be written (No space left on device); free space and run again")
-        reason = (
-            (_last_line(message) or f"ffmpeg exit status {done.returncode}") if done.returncode else _defect(temporary)
-        )
-        if reason:
-            raise UnusableVideo(reason)
-
-
-def _defect(path: Path) -> str | None:
-    try:
-        with VideoReader(path) as reader:
-            return None if reader.n_frames else "no frames"
-    except TspError as error:
-        return str(error).removeprefix(f"{path}: ")
-
-
-def _cut_short(source: Path) -> str | None:
-    try:
-        with VideoReader(source) as reader:
-            return reader.cut_short()
-    except TspError:
-        return None  # ffmpeg reports the reason
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return " ".join(lines[-1].split())[:300] if lines else ""
 
 
 def standardise_shard(
@@ -180,7 +96,7 @@ class _Videos:
     ) -> None:
         self.raw, self.store = Store(raw), Store(store)
         self.config, self.download = config, download
-        # The command states every option that decides the content, so `timeout_s` is no part of the identity.
+        # The command states every option that decides the bytes: not `timeout_s` and `max_damaged`.
         words = command(Path("raw"), Path("video"), config)[1:]
         self.made_by = {"command": words, **made_by}
         self.remade: list[str] = []
@@ -209,7 +125,10 @@ class _Videos:
         source = raw_path(self.raw.folder, name)
         if source is not None and not self.download.keep_raw:
             source.unlink()  # its record stays
-        return {**entry, "bytes": found.bytes, "sha256": found.sha256}
+        facts = Facts(**self.store.notes(name))
+        if facts.notes:
+            log.warning("%s: %s", entry["video"], facts.notes)
+        return {**entry, "bytes": found.bytes, "sha256": found.sha256, **facts.row()}
 
     def _identity(self, name: str, digest: str) -> dict[str, Any]:
         """What the file of a video would be made of now; ffmpeg detects formats by extension, too."""
@@ -238,12 +157,10 @@ class _Videos:
             return False
         if changed:
             # Other code judges the same bytes: it may refuse them, but would encode them the same way.
-            source = raw_path(self.raw.folder, name)
-            if source is not None and (short := _cut_short(source)) is not None:
-                raise UnusableVideo(short)
-            if (reason := _defect(self.store.path(name))) is not None:
+            if (reason := defect(self.store.path(name))) is not None:
                 raise UnusableVideo(reason)
-            self.store.record(name, wanted, known=self.store.recorded_content(name))
+            self.store.record(name, wanted, notes=self.store.notes(name), known=self.store.recorded_content(name))
+        Facts(**self.store.notes(name)).check(self.config)
         return True
 
     def _make(self, name: str, digest: str, manifest: Path) -> None:
@@ -253,5 +170,5 @@ class _Videos:
         # Read in full: damage may leave size and date as they were, and encoding takes far longer.
         if digest and sha256(source) != digest:
             raise TspError(f"{source}: not the file listed in {manifest}; delete both to download it again")
-        standardise_video(source, self.store.path(name), self.config)
-        self.store.record(name, self._identity(name, digest))
+        facts = standardise_video(source, self.store.path(name), self.config)
+        self.store.record(name, self._identity(name, digest), notes=vars(facts))

@@ -18,7 +18,7 @@ from tsp.resolve import resolve
 from tsp.video.clips import extraction_frames
 from tsp.video.config import StandardiseConfig
 from tsp.video.decode import VideoReader
-from tsp.video.standardise import standardise_video
+from tsp.video.encode import standardise_video
 from tsp.video.transforms import eval_transform
 
 LOOK = EncoderConfig(factory="tsp.encoders.video_resnet:r2plus1d_tiny", resize=(18, 20), crop=16)

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tracemalloc
 import wave
 
 import numpy as np
@@ -9,12 +10,23 @@ import pandas as pd
 import pytest
 import torch
 
-from tsp.caption.audio import Vggish, extract_sound, log_mel, resample, statistics
+from tsp.caption.audio import Resampler, Vggish, extract_sound, log_mel, patches, sound_features, statistics
 from tsp.encoders.weights import save_encoder
 from tsp.errors import TspError
 from tsp.io.features import FeatureFile
 from tsp.io.tables import METADATA_COLUMNS, write_table
-from tsp.video.decode import read_sound
+from tsp.video.sound import SoundReader
+
+
+def resample(samples, rate, blocks=1):
+    """All at once, or in blocks."""
+    resampler = Resampler(rate)
+    return np.concatenate([*map(resampler.push, np.array_split(samples, blocks)), resampler.end()])
+
+
+def listen(path, **options):
+    with SoundReader(path, **options) as reader:
+        return np.concatenate(list(reader.mono())), reader.rate
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000])
@@ -34,8 +46,36 @@ def test_resampling_removes_what_16_khz_cannot_hold():
 def test_resampling_of_nothing():
     assert len(resample(np.zeros(0), 44_100)) == 0
     assert len(resample(np.zeros(1), 44_100)) == 0
-    samples = np.arange(5.0)
-    assert resample(samples, 16_000) is samples
+    np.testing.assert_array_equal(resample(np.arange(5.0), 16_000), np.arange(5.0))
+
+
+def reference(samples, rate):
+    """The resampling of earlier versions, sample by sample from its definition."""
+    scale = min(1.0, 16_000 / rate)
+    n = np.arange(len(samples))
+    out = np.empty(len(samples) * 16_000 // rate)
+    for j in range(len(out)):
+        t = scale * (n - j * rate / 16_000)
+        inside = np.abs(t) <= 50
+        window = np.i0(12.9846 * np.sqrt(np.maximum(0, 1 - (t[inside] / 50) ** 2))) / np.i0(12.9846)
+        out[j] = samples[inside] @ (scale * 0.91734737 * np.sinc(0.91734737 * t[inside]) * window)
+    return out
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 96_000])
+def test_resampling_is_its_definition(rate):
+    samples = np.random.default_rng(rate).normal(size=3000) * 0.1
+    np.testing.assert_allclose(resample(samples, rate), reference(samples, rate), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("rate", "blocks"), [(8_000, 2), (11_025, 37), (16_000, 5), (44_100, 37), (48_000, 2)])
+def test_blocks_change_nothing(rate, blocks):
+    """Sound longer than the blocks that it is read in gives the patches of all of it, to far less than 1e-6."""
+    samples = np.random.default_rng(rate).normal(size=rate * 95 + 123) * 0.1
+    whole = resample(samples, rate)
+    np.testing.assert_allclose(resample(samples, rate, blocks), whole, rtol=0, atol=1e-12)
+    found = np.concatenate(list(patches(np.array_split(samples, blocks), rate)))
+    np.testing.assert_allclose(found, log_mel(whole), rtol=0, atol=1e-11)
 
 
 def test_patches_are_consecutive():
@@ -72,16 +112,34 @@ def wav(path, samples, rate=16_000, channels=1):
 
 def test_channels_are_averaged(tmp_path):
     wav(tmp_path / "a.wav", [1000, 3000, -2000, 0], 44_100, channels=2)
-    samples, rate = read_sound(tmp_path / "a.wav")
+    samples, rate = listen(tmp_path / "a.wav")
     assert rate == 44_100
     np.testing.assert_array_equal(samples, np.array([2000, -1000]) / 32768)
 
 
 def test_real_sound(shared):
-    samples, rate = read_sound(shared / "real_videos/v_ZNVhz7ctTq0.mp4")
+    path = shared / "real_videos/v_ZNVhz7ctTq0.mp4"
+    samples, rate = listen(path)
     assert rate == 44_100
     assert 0.01 < samples.std() < 0.5
-    assert len(log_mel(resample(samples, rate))) == int(len(samples) / rate / 0.96)
+    expected = log_mel(resample(samples, rate))
+    assert len(expected) == int(len(samples) / rate / 0.96)
+    np.testing.assert_allclose(sound_features(path, statistics), statistics(expected), rtol=0, atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    """Five minutes of sound are 115 MB of samples as float64; resampling them at once would take 40 GB."""
+    noise = np.random.default_rng(0).integers(-9000, 9000, 48_000).astype(np.int16)
+    with wave.open(str(tmp_path / "long.wav"), "wb") as file:
+        file.setparams((1, 2, 48_000, 0, "NONE", ""))
+        for _ in range(300):
+            file.writeframes(noise.tobytes())
+    tracemalloc.start()
+    found = sound_features(tmp_path / "long.wav", statistics)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == (300 * 16_000 - 400 + 160) // 15_360
+    assert peak < 100e6
 
 
 @pytest.fixture
@@ -141,4 +199,4 @@ def test_silent_video(tmp_path):
         for _ in range(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8))))
         container.mux(stream.encode())
-    assert read_sound(tmp_path / "mute.mp4") is None
+    assert sound_features(tmp_path / "mute.mp4", statistics) is None

@@ -60,7 +60,7 @@ def test_directories_that_cannot_be_used(folder, tmp_path):
     with pytest.raises(TspError, match="expected one directory"):
         read([tmp_path / "none"])
     (folder / "b.mp4").touch()
-    with pytest.raises(TspError, match="has the same name 'b'; rename one"):
+    with pytest.raises(TspError, match="have the same name 'b'; rename or remove one"):
         read([folder])
     (tmp_path / "empty").mkdir()
     with pytest.raises(TspError, match="no video in this directory"):

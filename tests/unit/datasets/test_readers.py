@@ -80,9 +80,75 @@ def test_activitynet_of_neither_form(tmp_path, document, message):
         activitynet.read([write(tmp_path / "a.json", document)])
 
 
-def test_activitynet_wants_one_file(tmp_path):
-    with pytest.raises(TspError, match="expected one annotation file, got 2"):
-        activitynet.read([tmp_path / "a.json", tmp_path / "b.json"])
+OFFICIAL = {
+    "abc": {"subset": "training", "duration": 12.5, "annotations": [{"segment": [1, 2.5000000001], "label": "Polo"}]},
+    "gone": {"subset": "training", "duration": 3, "annotations": [], "url": "https://y/gone"},
+    "v_d": {"subset": "validation", "duration": 12.5, "url": "https://y/v_d"},
+}
+LIST = "video,numFrame,subset\nv_v_d,300,validation\nv_abc,300,training\n"
+
+
+@pytest.fixture
+def activitynet_files(tmp_path):
+    """The official JSON, BMN's annotations, list of videos and list of actions."""
+    bmn = {"v_abc": {**BMN, "feature_frame": 288}, "v_v_d": {**BMN, "feature_frame": 304}}
+    official = write(tmp_path / "official.json", {"database": OFFICIAL})
+    listed = write(tmp_path / "video_info_new.csv", LIST)
+    actions = write(tmp_path / "action_name.csv", "action\nPolo\n")
+    return [official, write(tmp_path / "bmn.json", bmn), listed, actions]
+
+
+def test_files_of_activitynet_complete_one_another(activitynet_files):
+    official, bmn, listed, _ = activitynet_files
+    with_frames = activitynet.read([official, bmn])
+    assert [(v.name, v.subset) for v in with_frames] == [(n, e["subset"]) for n, e in OFFICIAL.items()]
+    assert [v.extra.get("feature_frame") for v in with_frames] == [288, None, 304]
+    # The first file that states a fact counts: the official end of the action, its addresses.
+    assert spans(with_frames[0]) == [(1.0, 2.5000000001, "Polo")]
+    assert spans(with_frames[2]) == [(1.0, 2.5, "Polo")]
+    assert with_frames[2].source == "https://y/v_d"
+    # A list is a selection, an order and a split.
+    split = activitynet.read([official, listed])
+    assert [(v.name, v.subset) for v in split] == [("v_d", "validation"), ("abc", "training")]
+    assert not any("feature_frame" in v.extra for v in split)
+    everything = activitynet.read(activitynet_files)
+    assert everything == [with_frames[2], with_frames[0]]
+    without_official = activitynet.read([listed, bmn])
+    assert [(v.name, v.subset, v.source) for v in without_official] == [
+        ("v_d", "validation", ""),
+        ("abc", "training", ""),
+    ]
+
+
+def test_files_of_activitynet_that_disagree(activitynet_files, caplog):
+    official, bmn, listed, _ = activitynet_files
+    write(bmn, {"v_abc": {**BMN, "duration_second": 125, "feature_frame": 288}})
+    write(listed, LIST.replace("300,training", "300,validation").replace("v_v_d,300,validation\n", ""))
+    (video,) = activitynet.read([official, bmn, listed])
+    assert (video.duration_s, video.subset) == (12.5, "validation")
+    assert "duration or actions of 1 videos differ" in caplog.text
+    assert "1 videos are in another subset than annotated, such as 'abc'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("picked", "contents", "message"),
+    [
+        ([2], None, "no annotations in .*video_info_new.csv.*add the official JSON"),
+        ([0, 0], None, r"one file of each kind, got 2 with a database"),
+        ([1, 2], "video,subset\nv_abc,training\nv_other,training\n", "1 of 2 videos have no annotations.*'other'"),
+        ([1, 2], "video,subset\nv_abc,training\nv_abc,validation\n", "'abc' occurs twice"),
+        ([1, 2], "video\nv_abc\n", "subset"),
+        ([1, 3], "action\nTango\n", "label 'Polo' of video 'abc' is none of its 1 actions"),
+    ],
+)
+def test_files_of_activitynet_that_do_not_fit(activitynet_files, tmp_path, picked, contents, message):
+    paths = [activitynet_files[k] for k in picked]
+    if contents is not None:
+        write(paths[-1], contents)
+    if picked == [0, 0]:
+        paths[1] = write(tmp_path / "again.json", {"database": OFFICIAL})
+    with pytest.raises(TspError, match=message):
+        activitynet.read(paths)
 
 
 CSV = """video,type,video_duration,start,end

@@ -18,7 +18,7 @@ from tsp.features.config import ExtractConfig
 from tsp.features.extract import extract_shard, padded_start
 from tsp.io.features import FeatureFile
 from tsp.io.files import sha256
-from tsp.io.tables import MANIFEST_COLUMNS, write_table
+from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, METADATA_COLUMNS, write_table
 from tsp.video.clips import extraction_frames
 from tsp.video.decode import VideoReader
 from tsp.video.transforms import eval_transform
@@ -38,8 +38,10 @@ def tiny():
 
 
 def write_manifest(path, frames, sums=None):
+    columns = [*LIST_COLUMNS[:2], "status", "reason", "bytes", "sha256", *METADATA_COLUMNS[1:]]
     rows = [(name, name, "ok", "", 1, (sums or {}).get(name, ""), n / 30, 30.0, n) for name, n in frames.items()]
     rows.insert(1, ("gone", "v_gone.mp4", "gone", "HTTP 404", None, "", None, None, None))
+    rows = [dict(zip(columns, row, strict=True)) for row in rows]
     write_table(pd.DataFrame(rows, columns=MANIFEST_COLUMNS).astype({"bytes": "Int64", "video-frames": "Int64"}), path)
     return path
 

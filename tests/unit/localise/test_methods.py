@@ -13,6 +13,7 @@ from tsp.encoders.weights import load_state
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations, write_annotations
 from tsp.io.features import FeatureFile, feature_writer
+from tsp.io.files import read_json
 from tsp.localise import bmn, gtad, pgcn
 from tsp.localise.data import read_subset
 from tsp.localise.maps.training import MapTask
@@ -63,6 +64,33 @@ def test_training_writes_weights_facts_and_log(data):
     assert sorted(p.name for p in folder.iterdir()) == ["log.jsonl", "weights.json", "weights.safetensors", "work"]
     assert [p.name for p in (folder / "work").iterdir()] == ["log.jsonl"]
     assert len((folder / "log.jsonl").read_text().splitlines()) >= 2
+
+
+def test_labels_without_frames_are_a_warning_with_counts(case, data, tmp_path, caplog):
+    """Windows count the frames of videos; whole videos are measured by numbers that the annotations state."""
+    method, config = case
+    stated = [
+        replace(video, extra={"feature_frame": 240, "duration_frame": 250}) if video.name in ("0", "1", "2") else video
+        for video in read_annotations(data / "annotations.json")
+    ]
+    for name in ("train.h5", "valid.h5"):
+        (tmp_path / name).symlink_to(data / name)
+    write_annotations(tmp_path / "annotations.json", stated)
+    train(method, config, tmp_path, tmp_path / "asked")
+    warnings = read_json(tmp_path / "asked/weights.json").get("warnings", [])
+    counts = "the annotations of 6 of 8 training and 3 of 4 validation videos state no numbers of frames"
+    assert [counts in warning for warning in warnings] == ([True] if config.windows is None else [])
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == warnings
+    train(method, replace(config, time_base="duration"), tmp_path, tmp_path / "other")
+    assert "warnings" not in read_json(tmp_path / "other/weights.json")
+    train(method, config, write_all_frames(tmp_path, stated), tmp_path / "all")
+    assert "warnings" not in read_json(tmp_path / "all/weights.json")
+
+
+def write_all_frames(folder, videos):
+    facts = {"feature_frame": 240, "duration_frame": 250}
+    write_annotations(folder / "annotations.json", [replace(video, extra=facts) for video in videos])
+    return folder
 
 
 def test_same_seed_same_bits(case, data, tmp_path):

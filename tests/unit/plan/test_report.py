@@ -83,7 +83,10 @@ def test_released_features_have_no_video_to_draw_on(make_plan):
     assert plan.report.overlays == ["results/report/figures/tal_thumos14/overlay.mp4"]
     assert not any("released" in path for path in plan.report.encoders)
     assert plan.report.manifest_names == ["thumos14 train", "thumos14 valid"]
-    assert plan.report.all_annotations == ["results/activitynet/annotations.json", "results/thumos14/annotations.json"]
+    assert plan.report.all_annotations == [
+        "results/activitynet_published/annotations.json",
+        "results/thumos14/annotations.json",
+    ]
 
 
 def test_overlay_is_a_choice_of_the_table(paper, make_plan, w):

@@ -34,7 +34,7 @@ def test_only_the_last_shard_depends_on_their_number(paper, make_plan, w):
 
 def forget():
     """A process reads each annotation file once."""
-    for cached in (listing.shard_digests, listing._annotated):
+    for cached in (listing.shard_digests, listing.canonical_digest, listing._annotated):
         cached.cache_clear()
 
 
@@ -58,6 +58,27 @@ def test_given_annotations_count_by_their_rows(make_plan, w, tmp_path):
     path.unlink()
     forget()
     assert make_plan("paper", changes).shard_digest(names[0]) == "unknown"
+
+
+def test_every_one_of_several_annotation_files_counts(make_plan, w, tmp_path):
+    entry = {"subset": "training", "duration": 9.0, "annotations": []}
+    frames = {"duration_second": 9.0, "annotations": [], "duration_frame": 90}
+    files = [tmp_path / name for name in ("official.json", "frames.json", "split.csv")]
+    files[0].write_text(json.dumps({"database": {"a": entry, "b": entry}}))
+    names = w(dataset="activitynet", subset="train", shard="0")
+
+    def digests(feature_frame, split):
+        files[1].write_text(json.dumps({f"v_{v}": {**frames, "feature_frame": feature_frame} for v in "ab"}))
+        files[2].write_text("video,subset\n" + "".join(f"v_{v},training\n" for v in split))
+        plan = make_plan("paper", {"datasets": {"activitynet": {"annotations": list(map(str, files))}}})
+        forget()
+        assert plan.raw_annotations(names) == list(map(str, files))
+        return plan.shard_digest(names), plan.canonical_digest(names)
+
+    first, other_frames, other_split = digests(80, "ab"), digests(64, "ab"), digests(80, "ba")
+    # Numbers of frames are part of the annotations, not of the list of videos to fetch.
+    assert first[0] == other_frames[0] != other_split[0]
+    assert len({first[1], other_frames[1], other_split[1]}) == 3
 
 
 def test_generated_annotations_count_by_their_age(demo, w):

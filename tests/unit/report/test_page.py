@@ -5,9 +5,11 @@ import struct
 import zlib
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from tsp.errors import TspError
+from tsp.io.tables import MANIFEST_COLUMNS, write_table
 from tsp.report.markup import BEGIN, END
 from tsp.report.page import Cost, Page, Picture, build_page, duration, stage_costs
 from tsp.report.tables import MINIATURE
@@ -55,10 +57,9 @@ def test_everything_is_inside_one_well_formed_file(tmp_path, page):
     table.write_text(f"<html>{BEGIN}<section><h2>My table</h2></section>{END}</html>")
     (tmp_path / "f.csv").write_text("x\n")
     manifest = tmp_path / "m.csv"
-    columns = "video,filename,status,reason,bytes,sha256,video-duration,fps,video-frames\n"
-    manifest.write_text(
-        columns + "a,v_a.mp4,ok,,,,,,\nb,v_b.mp4,gone,Not <there>,,,,,\nc,v_c.mp4,gone,Not <there>,,,,,\n"
-    )
+    lost = {"status": "gone", "reason": "Not <there>"}
+    rows = [{"video": "a", "status": "ok"}, {"video": "b", **lost}, {"video": "c", **lost}]
+    write_table(pd.DataFrame(rows, columns=MANIFEST_COLUMNS), manifest)
     (tmp_path / "extract").mkdir()
     (tmp_path / "extract" / "1.tsv").write_text(HEADER + "75\t0:01:15\t1500\t90\n")
     text = page(

@@ -191,3 +191,11 @@ def test_outdated_encoders_are_named_below_the_table():
     assert markdown(table).endswith(f"**{line}**\n")
     assert line in fragment(table)
     assert "Outdated" not in markdown(build_table(CONFIG, SCORES, {"tac": []}))
+
+
+def test_warnings_of_trainings_are_stated_once_below_the_table():
+    scores = {cell: {**content, "warnings": ["no frames"]} for cell, content in SCORES.items()}
+    found = build_table(CONFIG, scores)
+    assert found.warnings == ["e: no frames."]
+    assert markdown(found).endswith("**e: no frames.**\n")
+    assert "e: no frames." in fragment(found)

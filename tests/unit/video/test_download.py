@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import threading
+import urllib.error
 import urllib.parse
 
 import pandas as pd
@@ -335,7 +336,9 @@ def test_a_shard_is_a_manifest(server, tmp_path):
     assert list(found.columns) == MANIFEST_COLUMNS
     assert found["video"].tolist() == ["ok", "missing", "forbidden", "page", "evil", "NA"]
     assert found["status"].tolist() == ["ok", "gone", "private", "blocked", "corrupt", "ok"]
-    assert output.read_text().splitlines()[1] == f"ok,v_ok.mp4,ok,,{len(BODY)},{hashlib.sha256(BODY).hexdigest()},,,"
+    assert (
+        output.read_text().splitlines()[1] == f"ok,v_ok.mp4,ok,,{len(BODY)},{hashlib.sha256(BODY).hexdigest()},,,,,,,,,"
+    )
     assert files(tmp_path / "raw") == ["v_NA.mp4", "v_ok.mp4"]
 
 
@@ -410,3 +413,20 @@ def test_a_deleted_raw_file_can_be_fetched_again(server, tmp_path):
     assert files(raw) == Store(raw).names() == []
     with pytest.raises(FetchError, match="the raw file is missing; download the shard again"):
         fetch_again("v_a.mp4", raw, digest, CONFIG)
+
+
+@pytest.mark.parametrize("source", ["http://[::1/x.mp4", "http://a:xx/v.mp4", "http://" + "a" * 70 + ".com/v.mp4"])
+def test_impossible_addresses_are_final(tmp_path, source):
+    videos = tmp_path / "list.csv"
+    write_table(pd.DataFrame([["a", "a.mp4", source]], columns=LIST_COLUMNS), videos)
+    download_shard(videos, tmp_path / "raw", tmp_path / "out.csv", DownloadConfig(attempts=1, timeout_s=3))
+    row = read_manifest(tmp_path / "out.csv").iloc[0]
+    assert row["status"] == "blocked"
+    assert row["reason"].startswith("not an address that can be requested")
+
+
+@pytest.mark.parametrize(("code", "status"), [(407, "transient"), (521, "transient"), (501, "blocked")])
+def test_codes_of_networks(code, status):
+    error = urllib.error.HTTPError("http://a/b", code, "x\ny", {"Retry-After": "\u00b2"}, None)
+    found = fetching._http_error(error)
+    assert (found.status, str(found), found.wait_s) == (status, f"HTTP {code} x y", None)

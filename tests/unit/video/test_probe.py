@@ -35,7 +35,7 @@ def test_a_shard(tmp_path):
     probe_shard(manifest, tmp_path, tmp_path / "out.csv", workers=3)
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines[0] == ",".join(MANIFEST_COLUMNS)
-    assert lines[1] == f"good,v_good.mp4,ok,,12,abc,{47 / 30!r},30.0,47"
+    assert lines[1] == f"good,v_good.mp4,ok,,12,abc,,,,,,,{47 / 30!r},30.0,47"
     found = read_manifest(tmp_path / "out.csv")
     assert found["status"].tolist() == ["ok", "corrupt", "corrupt", "corrupt", "gone"]
     assert "no video stream" in found["reason"][1]
@@ -56,7 +56,7 @@ def test_shards_are_joined_in_order(tmp_path):
     assert metadata.iloc[0].tolist() == ["v_b.mp4", 2.0, 30.0, 60]
     assert manifest["video"].tolist() == ["b", "x", "a", "NA"]
     # Integers stay integers next to missing values.
-    assert (tmp_path / "manifest.csv").read_text().splitlines()[1] == "b,v_b.mp4,ok,,7,ab,2.0,30.0,60"
+    assert (tmp_path / "manifest.csv").read_text().splitlines()[1] == "b,v_b.mp4,ok,,7,ab,,,,,,,2.0,30.0,60"
 
 
 def test_too_many_failed(tmp_path):

@@ -13,18 +13,21 @@ import pandas as pd
 import pytest
 from unit.video.make import numbers_of, write_sound, write_video
 
-from tsp.datasets.rendering import SOUND_HZ, encode
+from tsp.datasets.rendering import SOUND_HZ
+from tsp.datasets.rendering import encode as render
 from tsp.datasets.scenes import KINDS, Look, Scene
 from tsp.datasets.synthetic import FORMATS
 from tsp.errors import TspError
 from tsp.io.store import Store
 from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, read_manifest, write_table
-from tsp.video import standardise
+from tsp.video import encode, standardise
 from tsp.video.binaries import ffmpeg_version
 from tsp.video.config import DownloadConfig, StandardiseConfig
 from tsp.video.decode import VideoReader
 from tsp.video.download import download_shard
-from tsp.video.standardise import UnusableVideo, command, standardise_shard, standardise_video
+from tsp.video.encode import UnusableVideo, command, standardise_video
+from tsp.video.source import examine
+from tsp.video.standardise import standardise_shard
 
 CONFIG = StandardiseConfig()
 FAST = StandardiseConfig(crf=12)
@@ -36,24 +39,24 @@ def words(**fields):
 
 
 def test_the_call_in_full():
-    # As in the paper: constant 30 fps by filter, first video and audio stream, no option that changes the quality.
+    # As in the paper: constant 30 fps by filter, the chosen stream by its index, no option that changes the quality.
     assert words()[1:] == [
         *("-probesize", "50M", "-i", "file:in.mkv"),
-        *("-filter_complex", "[0:v:0]fps=fps=30[s0]", "-map", "[s0]", "-map", "0:a:0?"),
+        *("-filter_complex", "[0:0]fps=fps=30[s0]", "-map", "[s0]"),
         *("-fflags", "+bitexact", "-map_metadata", "-1", "-max_interleave_delta", "0", "-threads", "1", "file:out.mp4"),
-        *("-nostdin", "-v", "error", "-y"),
+        *("-nostdin", "-hide_banner", "-nostats", "-v", "repeat+level+info", "-y"),
     ]
 
 
 @pytest.mark.parametrize(
     ("fields", "part"),
     [
-        ({"fps": 15}, ["[0:v:0]fps=fps=15[s0]"]),
+        ({"fps": 15}, ["[0:0]fps=fps=15[s0]"]),
         ({"keyframe_interval": 16}, ["-g", "16"]),
         ({"crf": 12}, ["-crf", "12"]),
         ({"probesize": "5M"}, ["-probesize", "5M"]),
-        ({"shrink": (128, 172)}, ["[0:v:0]fps=fps=30[s0];[s0]scale=172:128[s1];[s1]format=yuv420p[s2]"]),
-        ({"shrink": (128, 171)}, ["[0:v:0]fps=fps=30[s0];[s0]scale=171:128[s1];[s1]format=yuv444p[s2]"]),
+        ({"shrink": (128, 172)}, ["[0:0]fps=fps=30[s0];[s0]scale=172:128[s1];[s1]format=yuv420p[s2]"]),
+        ({"shrink": (128, 171)}, ["[0:0]fps=fps=30[s0];[s0]scale=171:128[s1];[s1]format=yuv444p[s2]"]),
     ],
 )
 def test_options_of_the_call(fields, part):
@@ -103,7 +106,7 @@ def test_same_input_same_bytes(tmp_path, form):
     """
     source, seconds = tmp_path / f"in{form.suffix}", 30
     sound = np.sin(np.arange(SOUND_HZ * seconds) / 10).astype(np.float32)
-    encode(source, form, Scene(KINDS[0], Look(), seconds, [(1.0, 2.0)], [0]), seconds, sound)
+    render(source, form, Scene(KINDS[0], Look(), seconds, [(1.0, 2.0)], [0]), seconds, sound)
     outputs = [tmp_path / f"{k}.mp4" for k in range(4)]
     for output in outputs:
         standardise_video(source, output, StandardiseConfig(shrink=(28, 32)))
@@ -173,7 +176,10 @@ def test_sizes_and_sums_are_those_of_the_new_file(tmp_path, raw):
     content = (tmp_path / "videos/v_good.mp4").read_bytes()
     text = (tmp_path / "standardise.csv").read_text().splitlines()
     # Integers, although another row has no value.
-    assert text[1] == f"good,v_good.mp4,ok,,{len(content)},{hashlib.sha256(content).hexdigest()},,,"
+    assert (
+        text[1]
+        == f"good,v_good.mp4,ok,,{len(content)},{hashlib.sha256(content).hexdigest()},0.0,0.0,0.0,copied,0.0,,,,"
+    )
 
 
 def cut_behind_the_index(folder, name, **muxer):
@@ -212,15 +218,13 @@ WHOLE = {
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_whole_file_is_not_taken_for_a_cut_one(tmp_path, name):
     for sound in (False, True):
-        with VideoReader(write_video(tmp_path / name, 60, gop=10, sound=sound, muxer=WHOLE[name])) as reader:
-            assert reader.cut_short() is None
-            assert reader.n_frames == 60
+        found = examine(write_video(tmp_path / name, 60, gop=10, sound=sound, muxer=WHOLE[name]), "50M")
+        assert (found.cut_short, found.missing, found.expected) == ("", 0, 60)
 
 
 def test_real_videos_are_whole(shared):
     for path in sorted((shared / "real_videos").glob("*.mp4")):
-        with VideoReader(path) as reader:
-            assert reader.cut_short() is None
+        assert examine(path, "50M").cut_short == ""
 
 
 @pytest.fixture
@@ -231,7 +235,7 @@ def encoded(monkeypatch):
 
     def noted(source, output, config):
         seen.append(output.name)
-        original(source, output, config)
+        return original(source, output, config)
 
     monkeypatch.setattr(standardise, "standardise_video", noted)
     return seen
@@ -317,7 +321,7 @@ def test_another_ffmpeg_reencodes_every_video_and_is_named(two, encoded, caplog,
 def test_other_code_judges_the_videos_again(two, encoded, monkeypatch):
     first = two()
     pd.testing.assert_frame_equal(two(code="edited"), first)
-    monkeypatch.setattr(standardise, "_cut_short", lambda source: "stricter" if source.stem == "v_a" else None)
+    monkeypatch.setattr(standardise, "defect", lambda path: "stricter" if path.stem == "v_a" else None)
     assert two(code="edited")["status"].tolist() == ["ok", "ok"]
     assert two(code="stricter")["reason"].tolist() == ["stricter", ""]
     assert len(encoded) == 2
@@ -409,7 +413,7 @@ def fake_ffmpeg(monkeypatch, code, message):
     def run(call, **options):
         return subprocess.CompletedProcess(call, code, b"", message)
 
-    monkeypatch.setattr(standardise.subprocess, "run", run)
+    monkeypatch.setattr(encode.subprocess, "run", run)
 
 
 def test_a_full_disk_stops_everything(tmp_path, raw, monkeypatch):
@@ -421,7 +425,11 @@ def test_a_full_disk_stops_everything(tmp_path, raw, monkeypatch):
 
 @pytest.mark.parametrize(
     ("code", "message", "reason"),
-    [(1, b"one\n\nlast  line\n", "last line"), (-9, b"", "ffmpeg exit status -9"), (1, b"\xff\xfe bad", "bad")],
+    [
+        (1, b"one\n\nlast  line\n", "last line"),
+        (-9, b"", "ffmpeg cannot encode it: exit status -9"),
+        (1, b"\xff\xfe bad", "bad"),
+    ],
 )
 def test_reasons_are_one_line(tmp_path, raw, monkeypatch, code, message, reason):
     fake_ffmpeg(monkeypatch, code, message)
@@ -431,7 +439,7 @@ def test_reasons_are_one_line(tmp_path, raw, monkeypatch, code, message, reason)
 
 
 def test_a_hanging_ffmpeg_is_stopped(tmp_path, raw, monkeypatch):
-    monkeypatch.setattr(standardise, "command", lambda *arguments: ["sleep", "30"])
+    monkeypatch.setattr(encode, "command", lambda *arguments: ["sleep", "30"])
     with pytest.raises(UnusableVideo, match=r"stopped after 0\.1 s"):
         standardise_video(raw / "v_good.mkv", tmp_path / "out.mp4", StandardiseConfig(timeout_s=0.1))
     assert not (tmp_path / "out.mp4").exists()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
+from tsp.io.hdf5 import open_hdf5
 from tsp.io.predictions import write_predictions
 from tsp.localise.data import duration_s
 from tsp.localise.labels import VideoScores
@@ -53,7 +54,7 @@ def read_raw(raw: Raw, windows: Windows | None) -> Iterator[tuple[Video, list[tu
         TspError: a damaged file, or one made with windows if none are expected, or the reverse.
     """
     try:
-        with h5py.File(raw.path, "r") as file:
+        with open_hdf5(raw.path, "r") as file:
             for video in read_annotations(raw.annotations):
                 if video.subset == raw.subset and video.name in file:
                     group = file[video.name]

@@ -3,6 +3,7 @@
 N segments, T snippets.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from tsp import __version__
 from tsp.encoders.weights import load_state, load_strict
 from tsp.errors import TspError
 from tsp.io.files import atomic, sha256
+from tsp.io.hdf5 import open_hdf5
 from tsp.localise.data import Rows, Subset, read_subset
 from tsp.localise.fitting import fit_and_save
 from tsp.localise.labels import read_video_scores
@@ -28,6 +30,7 @@ from tsp.localise.method import Candidates, Raw, SubsetInputs, TrainingInputs
 from tsp.progress import progress
 from tsp.training.distributed import pick_device
 
+log = logging.getLogger(__name__)
 PARTS = ("map", "start", "end")
 
 
@@ -78,6 +81,9 @@ class MapMethod:
         for side, subset in read.items():
             if not any(video.segments for video in subset.videos):
                 raise TspError(f"{side.annotations}: subset {side.subset!r} has features but no annotated action")
+        warnings = training.time_base_warnings({side.subset: subset for side, subset in read.items()}, config)
+        for warning in warnings:
+            log.warning(warning)
         channels = read[inputs.train].features.shape[1]
         data = tuple(self.examples(read[side], config) for side in (inputs.train, inputs.valid))
         files = {"train_features": inputs.train.features, "valid_features": inputs.valid.features}
@@ -86,6 +92,7 @@ class MapMethod:
             (data[0], data[1]),
             config,
             inputs={**files, "annotations": inputs.train.annotations},
+            facts={"warnings": warnings} if warnings else None,
             seed=seed,
             weights=weights,
             work=work,
@@ -108,7 +115,7 @@ class MapMethod:
         model.eval().to(target)
         size = config.trainer.batch_size
         hashes = {"weights_sha256": sha256(weights), "features_sha256": sha256(inputs.features)}
-        with atomic(output) as temporary, h5py.File(temporary, "w") as file:
+        with atomic(output) as temporary, open_hdf5(temporary, "w") as file:
             file.attrs.update(producer=self.producer, **hashes)
             for at in progress(range(0, len(data.videos), size), desc="infer", unit="batch"):
                 batch = torch.from_numpy(data.features[at : at + size]).to(target)

@@ -142,11 +142,30 @@ def examples(subset: Subset, config: MapConfig, targets: Callable[[Floats, Float
     """
     if config.windows is not None:
         return _window_examples(subset, config.length, config.windows, targets)
-    unstated = sum(not has_feature_frames(video) for video in subset.videos)
-    if config.time_base == "feature_frames" and unstated:
-        log.info("%d of %d videos do not state feature_frame: their duration is used", unstated, len(subset.videos))
-    segments = [normalised_segments(video, config.time_base) for video in subset.videos]
-    return _rows(subset.features, [targets(found, found) for found in segments])
+    segments = (normalised_segments(video, config.time_base) for video in subset.videos)
+    return _rows(subset.features, (targets(found, found) for found in segments))
+
+
+def time_base_warnings(subsets: Mapping[str, Subset], config: MapConfig) -> list[str]:
+    """A sentence on the videos whose labels are measured by their duration although `feature_frames` is asked for.
+
+    Args:
+        subsets: by the annotations' name of them.
+        config: windows are measured in frames, so that they need none.
+
+    Returns:
+        One sentence with the counts of each subset, or none.
+    """
+    if config.windows is not None or config.time_base != "feature_frames":
+        return []
+    unstated = {name: sum(not has_feature_frames(v) for v in subset.videos) for name, subset in subsets.items()}
+    if not any(unstated.values()):
+        return []
+    counts = " and ".join(f"{n} of {len(subsets[name].videos)} {name}" for name, n in unstated.items())
+    return [
+        f"time_base feature_frames: the annotations of {counts} videos state no numbers of frames; their duration is"
+        " used instead (docs/formats/annotations.md)"
+    ]
 
 
 def _window_examples(
@@ -158,9 +177,15 @@ def _window_examples(
     if not kept:
         raise TspError(f"none of {len(labels)} windows contains more than {windows.coverage:g} of an action")
     log.info("%d of %d windows contain more than %g of an action", len(kept), len(labels), windows.coverage)
-    return _rows(subset.features[kept], [targets(labels[row].segments, labels[row].boundaries) for row in kept])
+    return _rows(subset.features[kept], (targets(labels[row].segments, labels[row].boundaries) for row in kept))
 
 
-def _rows(features: NDArray[np.float32], maps: list[dict[str, Tensor]]) -> Rows:
-    stacked = {name: torch.stack([m[name] for m in maps]) for name in maps[0]}
-    return Rows({"features": torch.from_numpy(features), **stacked})
+def _rows(features: NDArray[np.float32], maps: Iterable[dict[str, Tensor]]) -> Rows:
+    """Rows of features and, made one after the other, of named targets."""
+    rows = {"features": torch.from_numpy(features)}
+    for k, made in enumerate(maps):
+        for name, target in made.items():
+            if name not in rows:
+                rows[name] = target.new_empty((len(features), *target.shape))
+            rows[name][k] = target
+    return Rows(rows)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from tsp.errors import TspError
 from tsp.io.annotations import read_annotations
 from tsp.io.files import atomic, sha256
+from tsp.io.hdf5 import open_hdf5
 from tsp.io.predictions import write_predictions
 from tsp.localise.labels import VideoScores
 from tsp.localise.method import Raw
@@ -61,7 +61,7 @@ class Refined:
 
 def write_outputs(path: Path, videos: Iterator[Outputs], classes: Sequence[str], facts: Mapping[str, Any]) -> None:
     """Write raw predictions: per video a group with the arrays of `Outputs`, scores in single precision."""
-    with atomic(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with atomic(path) as temporary, open_hdf5(temporary, "w", track_order=True) as file:
         file.attrs.update(classes=json.dumps(list(classes)), **facts)
         for video in videos:
             group = file.create_group(video.name)
@@ -78,7 +78,7 @@ def read_outputs(path: Path) -> tuple[list[str], Iterator[Outputs]]:
         TspError: unreadable, or not written by `write_outputs`.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "r") as file:
             classes = json.loads(file.attrs["classes"])
     except (OSError, KeyError, ValueError) as error:
         raise TspError(f"{path}: not raw predictions of P-GCN ({error}); run the inference again") from error
@@ -87,7 +87,7 @@ def read_outputs(path: Path) -> tuple[list[str], Iterator[Outputs]]:
 
 def _videos(path: Path) -> Iterator[Outputs]:
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "r") as file:
             for name, group in file.items():
                 arrays = {key: np.asarray(group[key][()], np.float64) for key in ("segments", *SCORES)}
                 yield Outputs(name=name, duration_s=float(group.attrs["duration_s"]), **arrays)
