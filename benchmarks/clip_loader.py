@@ -31,7 +31,7 @@ from extraction import make_video  # noqa: E402
 from tsp.encoders.config import EncoderConfig  # noqa: E402
 from tsp.io.tables import SEGMENT_COLUMNS, write_table  # noqa: E402
 from tsp.pretrain.config import RunConfig  # noqa: E402
-from tsp.pretrain.data import ClipDataset  # noqa: E402
+from tsp.pretrain.data import ClipDataset, network_input  # noqa: E402
 from tsp.video.config import StandardiseConfig  # noqa: E402
 from tsp.video.decode import VideoReader  # noqa: E402
 from tsp.video.encode import command  # noqa: E402
@@ -116,7 +116,7 @@ def main() -> None:
                 slow = min(slow, time.process_time() - begin)
                 data.readers.__init__(data.run.open_videos)  # no file is open yet
                 begin = time.process_time()
-                found = [data[k]["clip"] for k in order]
+                found = [network_input(data.collate([data[k]]), FORMAT)[0] for k in order]
                 fast = min(fast, time.process_time() - begin)
             if name == "as the paper":
                 # The released rule starts at the first frame inside the span, this one there or the frame before.

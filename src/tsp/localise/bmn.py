@@ -18,7 +18,7 @@ from tsp.localise.data import duration_s, snippet_duration_s
 from tsp.localise.maps.detections import Maps, Selection
 from tsp.localise.maps.matching import Layout, MatchingGrid, SampledEnd, match_and_mix
 from tsp.localise.maps.method import MapMethod
-from tsp.localise.maps.sampling import pointwise, to_map
+from tsp.localise.maps.sampling import pointwise, probability, to_map
 from tsp.localise.maps.targets import best_tiou, boundary_map, peaks
 from tsp.localise.maps.training import MapTask
 from tsp.localise.nms import Scored, Suppression
@@ -161,7 +161,7 @@ class Bmn(nn.Module):
             return [nn.Conv1d(inputs, c.hidden_1d, 3, padding=1, groups=c.groups), nn.ReLU()]
 
         def boundary() -> nn.Sequential:
-            return nn.Sequential(*over_time(c.hidden_1d), nn.Conv1d(c.hidden_1d, 1, 1), nn.Sigmoid())
+            return nn.Sequential(*over_time(c.hidden_1d), nn.Conv1d(c.hidden_1d, 1, 1))
 
         self.base = nn.Sequential(*over_time(channels), *over_time(c.hidden_1d))
         self.start, self.end = boundary(), boundary()
@@ -174,7 +174,6 @@ class Bmn(nn.Module):
             nn.Conv2d(c.hidden_2d, c.hidden_2d, 3, padding=1),
             nn.ReLU(),
             nn.Conv2d(c.hidden_2d, 2, 1),
-            nn.Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -192,7 +191,8 @@ class Bmn(nn.Module):
         cells = match_and_mix(self.reduce(base), self.mix.weight, self.mix.bias, grid)
         # Invalid cells hold the biases, which the 3x3 convolutions spread to their neighbours, as released.
         cells = torch.relu(pointwise(self.first, torch.relu(cells)))
-        return self.map(to_map(cells, grid.valid)), self.start(base)[:, 0], self.end(base)[:, 0]
+        found = self.map(to_map(cells, grid.valid)), self.start(base)[:, 0], self.end(base)[:, 0]
+        return tuple(probability(part) for part in found)  # type: ignore[return-value]
 
 
 class BmnTask(MapTask):

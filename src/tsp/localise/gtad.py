@@ -15,7 +15,7 @@ from tsp.errors import TspError
 from tsp.localise.maps.align import AlignmentGrid, align_and_mix, to_map
 from tsp.localise.maps.detections import Maps, Selection
 from tsp.localise.maps.method import MapMethod
-from tsp.localise.maps.sampling import pointwise
+from tsp.localise.maps.sampling import pointwise, probability
 from tsp.localise.maps.targets import boundary_map, iou_map, peaks, valid_cells
 from tsp.localise.maps.training import MapTask
 from tsp.localise.nms import Scored, Suppression
@@ -187,8 +187,8 @@ class Gtad(nn.Module):
         block = (c.hidden_1d, c.gcn_width, c.gcn_groups, c.neighbours)
         self.stem = nn.Sequential(nn.Conv1d(channels, c.hidden_1d, 3, padding=1, groups=c.stem_groups), nn.ReLU())
         self.block1, self.block2 = GCNeXt(*block), GCNeXt(*block)
-        self.start = nn.Sequential(GCNeXt(*block), nn.Conv1d(c.hidden_1d, 1, 1), nn.Sigmoid())
-        self.end = nn.Sequential(GCNeXt(*block), nn.Conv1d(c.hidden_1d, 1, 1), nn.Sigmoid())
+        self.start = nn.Sequential(GCNeXt(*block), nn.Conv1d(c.hidden_1d, 1, 1))
+        self.end = nn.Sequential(GCNeXt(*block), nn.Conv1d(c.hidden_1d, 1, 1))
         self.mix = nn.Conv2d(c.hidden_1d * (c.inner_samples + c.context_samples), c.hidden_3d, 1)
         pad = c.map_kernel // 2
         self.map = nn.ModuleList(
@@ -214,7 +214,7 @@ class Gtad(nn.Module):
         context = gather(feat, neighbours(feat, self.config.neighbours)).mean(-1)
         assert self.mix.bias is not None
         cells = torch.relu(align_and_mix(feat, context, self.mix.weight, self.mix.bias, self.config.grid))
-        return self._scores(cells), self.start(base)[:, 0], self.end(base)[:, 0]
+        return self._scores(cells), probability(self.start(base)[:, 0]), probability(self.end(base)[:, 0])
 
     def _scores(self, cells: Tensor) -> Tensor:
         """`[B, cells + 1, O]` to `[B, 2, D, T]`."""
@@ -225,11 +225,11 @@ class Gtad(nn.Module):
             # Cells are independent: the invalid half of the map need not be computed.
             for layer in middle:
                 cells = torch.relu(pointwise(layer, cells))
-            return to_map(pointwise(last, cells).sigmoid(), grid)
+            return to_map(probability(pointwise(last, cells)), grid)
         image = to_map(cells, grid)
         for layer in middle:
             image = torch.relu(layer(image))
-        return torch.sigmoid(last(image))
+        return probability(last(image))
 
 
 class GtadTask(MapTask):

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import Dataset
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
 
 from tsp.encoders.config import EncoderConfig
 from tsp.errors import TspError
@@ -20,7 +21,7 @@ from tsp.segments import clip_seconds
 from tsp.training.seeds import item_rng
 from tsp.video.clips import clip_frames, training_start
 from tsp.video.decode import ReaderPool, VideoReader
-from tsp.video.transforms import eval_transform, train_transform
+from tsp.video.transforms import InputFormat, eval_transform, random_view, train_transform
 
 log = logging.getLogger(__name__)
 # Label ids of the released files. The paper numbers them the other way round, to no effect.
@@ -143,7 +144,7 @@ class ClipDataset(Dataset[dict[str, Any]]):
         return training_start((float(self.starts[row]), float(self.ends[row])), share, clip_s)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """One clip: `clip` float32 `[3, L, h, w]`, a label (or -1) per head, `gvf` float32 `[G]`."""
+        """One clip as decoded: `frames` uint8 `[L, H, W, 3]`, `view` in training, a label (or -1) per head, `gvf`."""
         row, number = index % len(self.filenames), index // len(self.filenames)
         rng = item_rng(self.run.trainer.seed, self.epoch, index)
         count = self.run.clips_per_segment
@@ -151,16 +152,20 @@ class ClipDataset(Dataset[dict[str, Any]]):
             share = rng.random()
         else:
             share = number / (count - 1) if count > 1 else 0.5
-        frames = torch.from_numpy(self._decode(row, self.start_s(index, share)))
+        item: dict[str, Any] = {"frames": torch.from_numpy(self._decode(row, self.start_s(index, share)))}
         if self.training:
-            clip = train_transform(frames, self.encoder, rng, flip=self.run.flip)
-        else:
-            clip = eval_transform(frames, self.encoder)
-        item: dict[str, Any] = {"clip": clip}
+            item["view"] = random_view(self.encoder, rng, flip=self.run.flip)
         item |= {head: int(ids[row]) for head, ids in self.labels.items()}
         if self.gvf is not None:
             item["gvf"] = torch.from_numpy(self.gvf[self.filenames[row]])
         return item
+
+    @staticmethod
+    def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """A batch: frames and views as lists, because videos differ in size; labels `[B]`, `gvf` `[B, G]`."""
+        lists = {name: [item[name] for item in items] for name in ("frames", "view") if name in items[0]}
+        rest = [{name: value for name, value in item.items() if name not in lists} for item in items]
+        return lists | default_collate(rest)
 
     def _decode(self, row: int, start_s: float) -> np.ndarray:
         """Frames `[L, H, W, 3]` uint8 of a clip."""
@@ -201,6 +206,23 @@ class ClipDataset(Dataset[dict[str, Any]]):
                 cache[filename] = np.stack(list(reader.iterate()))
         log.info("%d videos held in memory, %.2f GB", len(cache), size / 1e9)
         return cache
+
+
+@torch.no_grad()
+def network_input(batch: Mapping[str, Any], form: InputFormat) -> Tensor:
+    """Clips of a batch as the encoder expects them; transformed on the device that holds the frames.
+
+    Args:
+        batch: `frames`: uint8 `[L, H, W, 3]` each; `view` in training.
+        form: size, crop, mean and standard deviation that the encoder expects.
+
+    Returns:
+        `[B, 3, L, crop, crop]` float32.
+    """
+    if "view" not in batch:
+        return torch.stack([eval_transform(clip, form) for clip in batch["frames"]])
+    pairs = zip(batch["frames"], batch["view"], strict=True)
+    return torch.stack([train_transform(clip, form, view) for clip, view in pairs])
 
 
 def _label_ids(rows: pd.DataFrame, column: str, names: Sequence[str], source: str | Path) -> np.ndarray:

@@ -16,13 +16,14 @@ from tsp.encoders.weights import HEADS, PREFIX, State, encoder_state, load_state
 from tsp.errors import TspError
 from tsp.io.files import atomic, sha256
 from tsp.pretrain.config import REFERENCE_BATCH, ReleasedFile, RunConfig
-from tsp.pretrain.data import REGIONS, ClipDataset
+from tsp.pretrain.data import REGIONS, ClipDataset, network_input
 from tsp.pretrain.gvf import read_gvf
 from tsp.pretrain.model import TspModel, average_accuracy, head_hits, head_losses
 from tsp.training import checkpoint, distributed
 from tsp.training.fit import FitResult, LossTerm, fit
 from tsp.training.save import save_trained
 from tsp.training.seeds import seed_everything
+from tsp.video.transforms import InputFormat
 
 # Options of a run, besides those of the trainer, that a resumed training may change.
 FREE_OF_RUN = ("cache", "cache_gb", "open_videos", "track_code")
@@ -35,14 +36,15 @@ class TspTask:
     Args:
         model: a `TspModel`.
         run: learning rates and loss weights.
+        form: image format that the encoder expects.
         fingerprint: text that identifies configuration and inputs; a checkpoint of another one is refused.
     """
 
     metric = "avg_accuracy"
     higher_is_better = True
 
-    def __init__(self, model: TspModel, run: RunConfig, fingerprint: str = "") -> None:
-        self.model, self.run, self.fingerprint = model, run, fingerprint
+    def __init__(self, model: TspModel, run: RunConfig, form: InputFormat, fingerprint: str = "") -> None:
+        self.model, self.run, self.form, self.fingerprint = model, run, form, fingerprint
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Stem, backbone and heads with their learning rates.
@@ -70,23 +72,30 @@ class TspTask:
         batch = devices * self.run.trainer.batch_size * self.run.trainer.accumulate
         return {"none": 1.0, "devices": float(devices), "batch": batch / REFERENCE_BATCH}[self.run.lr_scale]
 
-    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, LossTerm]:
+    def _logits(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        clips = network_input(batch, self.form)
+        if self.run.trainer.channels_last:
+            clips = clips.contiguous(memory_format=torch.channels_last_3d)
+        return self.model(clips, batch.get("gvf"))  # type: ignore[no-any-return]
+
+    def loss(self, batch: Mapping[str, Any]) -> dict[str, LossTerm]:
         """Weighted cross entropies of the heads."""
-        logits = self.model(batch["clip"], batch.get("gvf"))
+        logits = self._logits(batch)
         return head_losses(logits, batch, self.run.loss_weights)
 
-    def validate(self, batches: Iterable[Mapping[str, Tensor]]) -> dict[str, LossTerm]:
+    def validate(self, batches: Iterable[Mapping[str, Any]]) -> dict[str, LossTerm]:
         """Top-1 accuracy in percent and loss of each head, over its labelled clips."""
+        # On the device of the batches until the end: a number read by the host would make it wait for every batch.
         zero = torch.zeros((), dtype=torch.float64)
         kinds = ("accuracy", "loss")
         sums = {f"{head}_{kind}": [zero, zero] for head in self.run.heads for kind in kinds}
         for batch in batches:
-            logits = self.model(batch["clip"], batch.get("gvf"))
+            logits = self._logits(batch)
             for head, term in head_losses(logits, batch, {}).items():
                 hits, count = head_hits(logits[head], batch[head])
                 for kind, value in zip(kinds, (100.0 * hits, term.sum), strict=True):
                     total = sums[f"{head}_{kind}"]
-                    sums[f"{head}_{kind}"] = [total[0] + value.double().cpu(), total[1] + count.double().cpu()]
+                    sums[f"{head}_{kind}"] = [total[0] + value.double(), total[1] + count.double()]
         return {name: LossTerm(total, count) for name, (total, count) in sums.items()}
 
     def summary(self, metrics: dict[str, float]) -> dict[str, float]:
@@ -157,7 +166,7 @@ def pretrain(
     classes = {"action": len(inputs.labels), "region": len(REGIONS)}
     model = TspModel(features, {head: classes[head] for head in run.heads}, gvf_dim)
     facts = _facts(run, encoder, inputs)
-    task = TspTask(model, run, _fingerprint(facts))
+    task = TspTask(model, run, encoder, _fingerprint(facts))
     log.info("%d training and %d validation clips per epoch", len(train), len(valid))
     result = fit(task, train, valid, run.trainer, work_dir, workers=workers, device=device)
     if distributed.rank() == 0:

@@ -50,6 +50,13 @@ def add_up(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def smallest(tensor: Tensor) -> Tensor:
+    """Smallest value of `tensor` over ranks, in place."""
+    if world_size() > 1:
+        dist.all_reduce(tensor, dist.ReduceOp.MIN)
+    return tensor
+
+
 def add_up_gradients(parameters: Sequence[nn.Parameter]) -> None:
     """Sum every gradient over ranks; a parameter without gradient on some rank counts as zero there."""
     if world_size() == 1:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from tsp.encoders.channels_last import to_channels_last
 from tsp.errors import TspError
 from tsp.progress import progress
 from tsp.training import checkpoint, distributed, optim, seeds
@@ -82,9 +83,7 @@ class _Fit:
         self.rank = distributed.rank()
         task.model.to(self.device)
         if config.channels_last:
-            for module in task.model.modules():
-                if isinstance(module, torch.nn.Conv3d):
-                    module.to(memory_format=torch.channels_last_3d)
+            to_channels_last(task.model)
         distributed.copy_from_first(task.model)
         self.optimizer = optim.make_optimizer(task.param_groups(), config)
         self.parameters = [p for g in self.optimizer.param_groups for p in g["params"] if p.requires_grad]
@@ -153,24 +152,44 @@ class _Fit:
         if self.rank == 0:
             steps = progress(steps, desc=f"epoch {self.epoch + 1}/{config.epochs}", unit="batch")
         started, done = time.monotonic(), 0
+        self.unbroken, self.finite_steps = (torch.full((), x, device=self.device) for x in (1, 0))
         for step in steps:
             first = step * config.accumulate
             group = list(itertools.islice(stream, config.accumulate))
             self._step(group, [batches.is_filler(first + i) for i in range(len(group))])
             self.position, done = step + 1, done + 1
+            is_last, every = self.position == self.steps_per_epoch, config.checkpoint_every
+            if is_last or self.position % config.log_every == 0 or (every and self.position % every == 0):
+                self._check_losses(self.position - done)
             if self.position % config.log_every == 0:
                 speed = done / (time.monotonic() - started)
                 self._log_window(speed * config.batch_size * config.accumulate)
-            every = config.checkpoint_every
-            if every and self.position % every == 0 and self.position < self.steps_per_epoch:
+            if every and self.position % every == 0 and not is_last:
                 self._save()
+
+    def _check_losses(self, first: int) -> None:
+        """Refuse losses that are not finite. Only before a log line or a checkpoint: the host waits for the device.
+
+        Args:
+            first: position of the first step since the loop began.
+        """
+        # The smallest number of any rank: after the first broken step all later ones are broken too.
+        finite = first + int(distributed.smallest(self.finite_steps))
+        if finite == self.position:
+            return
+        step = self.epoch * self.steps_per_epoch + finite
+        optim.set_rates(self.optimizer, self.schedule(step))
+        rates = ", ".join(f"{name} {lr:.3g}" for name, lr in optim.rates(self.optimizer).items())
+        raise TspError(
+            f"the loss is not finite at iteration {step} (epoch {self.epoch}), learning rates: "
+            f"{rates}; the last good checkpoint is in {self.work_dir}; try lower rates or amp 'off'"
+        )
 
     def _step(self, group: list[Any], fillers: list[bool]) -> None:
         """One optimiser step over the batches of `group`."""
         config, factor = self.config, self.schedule(self.iteration)
         optim.set_rates(self.optimizer, factor)
         self.optimizer.zero_grad(set_to_none=True)
-        broken = torch.zeros((), device=self.device)
         for batch, filler in zip(group, fillers, strict=True):
             with self._autocast():
                 terms = self.task.loss(self._move(batch))
@@ -179,13 +198,8 @@ class _Fit:
             for name, pair in sums.items():
                 self.window[name] = self.window.get(name, 0) + pair
                 self.total[name] = self.total.get(name, 0) + pair
-                broken += (~torch.isfinite(pair[0])).float()
-        if distributed.add_up(broken).item():
-            rates = ", ".join(f"{name} {lr:.3g}" for name, lr in optim.rates(self.optimizer).items())
-            raise TspError(
-                f"the loss is not finite at iteration {self.iteration} (epoch {self.epoch}), learning rates: "
-                f"{rates}; the last good checkpoint is in {self.work_dir}; try lower rates or amp 'off'"
-            )
+                self.unbroken *= torch.isfinite(pair[0])
+        self.finite_steps += self.unbroken
         distributed.add_up_gradients(self.parameters)
         if config.grad_clip is not None:
             self.scaler.unscale_(self.optimizer)
@@ -244,7 +258,7 @@ class _Fit:
         return read(make_loader(data, batches, workers=self.workers, pin=pin, keys=keys))
 
     def _move(self, batch: Any) -> Any:
-        return to_device(batch, self.device, channels_last=self.config.channels_last)
+        return to_device(batch, self.device)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.config.amp == "off":
@@ -336,8 +350,7 @@ class _Fit:
 def _normalise(terms: Mapping[str, LossTerm], *, ignore: bool) -> tuple[Tensor, dict[str, Tensor]]:
     """A loss whose gradients, summed over ranks, are those of the global means; and detached sums and counts."""
     some = next(iter(terms.values())).sum
-    own = torch.stack([torch.as_tensor(t.count, dtype=torch.float64, device=some.device) for t in terms.values()])
-    own = own.detach() * (not ignore)
+    own = torch.stack([_on_device(t.count, some.device) for t in terms.values()]) * (not ignore)
     counts = distributed.add_up(own.clone())
     loss, sums = some.new_zeros(()), {}
     for i, (name, term) in enumerate(terms.items()):
@@ -346,6 +359,12 @@ def _normalise(terms: Mapping[str, LossTerm], *, ignore: bool) -> tuple[Tensor, 
         loss = loss + term.weight * mean
         sums[name] = torch.stack([value.detach().double(), own[i]])
     return loss, sums
+
+
+def _on_device(count: Tensor | float, device: torch.device) -> Tensor:
+    if isinstance(count, Tensor):
+        return count.detach().double()
+    return torch.full((), count, dtype=torch.float64, device=device)  # filled there: a copy would make the host wait
 
 
 def _over_ranks(raw: Mapping[str, float | LossTerm], device: torch.device) -> dict[str, float]:

@@ -91,16 +91,13 @@ def read(loader: DataLoader[Any]) -> Iterator[Any]:
         raise TspError(f"a loader process was killed, usually out of memory: {error}; use fewer workers") from error
 
 
-def to_device(batch: Any, device: torch.device, *, channels_last: bool = False) -> Any:
-    """Move every tensor of nested dicts, lists and tuples to `device`; 5-D ones channels-last on request."""
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Move every tensor of nested dicts, lists and tuples to `device`."""
     if isinstance(batch, torch.Tensor):
-        batch = batch.to(device, non_blocking=True)
-        if channels_last and batch.ndim == 5 and batch.is_floating_point():
-            batch = batch.contiguous(memory_format=torch.channels_last_3d)
-        return batch
+        return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):
-        return {k: to_device(v, device, channels_last=channels_last) for k, v in batch.items()}
+        return {k: to_device(v, device) for k, v in batch.items()}
     if isinstance(batch, tuple | list):
-        moved = [to_device(v, device, channels_last=channels_last) for v in batch]
+        moved = [to_device(v, device) for v in batch]
         return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
     return batch

@@ -3,8 +3,9 @@
 B clips, L frames, H W pixels; lower case after the crop.
 """
 
+import functools
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -48,9 +49,14 @@ def resize(images: Tensor, size: Sequence[int]) -> Tensor:
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Images `[..., 3, H, W]` in [0, 255] to (x / 255 - mean) / std, one mean and deviation per channel."""
-    centre = torch.tensor(mean, dtype=images.dtype, device=images.device).mul_(255).view(3, 1, 1)
-    width = torch.tensor(std, dtype=images.dtype, device=images.device).mul_(255).view(3, 1, 1)
+    centre, width = (_per_channel(tuple(values), images.dtype, images.device) for values in (mean, std))
     return (images - centre).div_(width)
+
+
+@functools.lru_cache(maxsize=16)
+def _per_channel(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`[3, 1, 1]` on the scale of bytes; kept, because every copy to a GPU makes the host wait for it."""
+    return torch.tensor(values, dtype=dtype, device=device).mul_(255).view(3, 1, 1)
 
 
 def centre_crop(images: Tensor, side: int) -> Tensor:
@@ -87,21 +93,40 @@ def eval_transform(clips: Tensor, form: InputFormat) -> Tensor:
     return flat.reshape(*clips.shape[:-3], *flat.shape[1:]).movedim(-3, -4)
 
 
-def train_transform(clip: Tensor, form: InputFormat, rng: np.random.Generator, *, flip: float) -> Tensor:
-    """Transform for training: resize, mirror the whole clip with probability `flip`, normalise, random crop.
+class View(NamedTuple):
+    """What is seen of a resized clip: a crop at a corner, mirrored or not."""
+
+    mirrored: bool
+    top: int
+    left: int
+
+
+def random_view(form: InputFormat, rng: np.random.Generator, *, flip: float) -> View:
+    """The view of a training clip: mirrored with probability `flip`, then cropped anywhere.
+
+    Args:
+        form: size after resizing, and crop.
+        rng: of this clip, so that the clip does not depend on the worker.
+        flip: probability of mirroring.
+    """
+    mirrored = bool(rng.random() < flip)
+    top, left = (int(rng.integers(0, length - form.crop + 1)) for length in form.resize)
+    return View(mirrored, top, left)
+
+
+def train_transform(clip: Tensor, form: InputFormat, view: View) -> Tensor:
+    """Transform for training: resize, mirror the whole clip, crop, normalise, on the clip's device.
 
     Args:
         clip: `[L, H, W, 3]` uint8.
         form: size, crop, mean and standard deviation that the encoder expects.
-        rng: of this clip, so that the clip does not depend on the worker.
-        flip: probability of mirroring.
+        view: what to keep of it.
 
     Returns:
         `[3, L, crop, crop]` float32.
     """
     images = resize(to_float(clip), form.resize)
-    if rng.random() < flip:
+    if view.mirrored:
         images = images.flip(-1)
-    top, left = (int(rng.integers(0, length - form.crop + 1)) for length in images.shape[-2:])
-    images = images[..., top : top + form.crop, left : left + form.crop]
+    images = images[..., view.top : view.top + form.crop, view.left : view.left + form.crop]
     return normalise(images, form.mean, form.std).movedim(-3, -4)

@@ -7,7 +7,7 @@ from unit.pretrain.make import ENCODER, LABELS, make_set, row, write_segments, w
 
 from tsp.errors import TspError
 from tsp.pretrain.config import RunConfig
-from tsp.pretrain.data import ClipDataset
+from tsp.pretrain.data import ClipDataset, network_input
 
 RUN = RunConfig(encoder="tiny")
 
@@ -22,9 +22,14 @@ def clips(files, *, training=False, gvf=None, run=RUN, **changes):
     return ClipDataset(**files, run=run, encoder=ENCODER, labels=LABELS, training=training, gvf=gvf)
 
 
+def seen(item):
+    """The clip as the network gets it, `[3, L, h, w]`."""
+    return network_input(ClipDataset.collate([item]), ENCODER)[0]
+
+
 def first_frame(item):
     """Number of the first frame, from its brightness (twice the number, of 255)."""
-    return round(float(item["clip"][:, 0].mean()) * 255 / 2)
+    return round(float(seen(item)[:, 0].mean()) * 255 / 2)
 
 
 def test_validation_spreads_the_clips_over_the_segment(files):
@@ -38,7 +43,7 @@ def test_validation_spreads_the_clips_over_the_segment(files):
 
 
 def test_a_clip_is_every_second_frame(files):
-    clip = clips(files)[0]["clip"]
+    clip = seen(clips(files)[0])
     assert clip.shape == (3, 16, 16, 16) and str(clip.dtype) == "torch.float32"
     numbers = (clip.mean(dim=(0, 2, 3)) * 255 / 2).round().tolist()
     assert numbers == list(range(60, 92, 2))
@@ -66,7 +71,7 @@ def test_memory_gives_the_same_clips(files, caplog):
     cached = clips(files, cache="memory")
     assert sorted(cached.cache) == ["v_0.mp4", "v_1.mp4"] and "2 videos held in memory" in caplog.text
     plain = clips(files)
-    assert all((cached[i]["clip"] == plain[i]["clip"]).all() for i in range(4))
+    assert all((cached[i]["frames"] == plain[i]["frames"]).all() for i in range(4))
     assert clips(files, cache="memory", cache_gb=1e-6).cache == {} and "nothing is cached" in caplog.text
 
 
@@ -108,7 +113,7 @@ def test_missing_videos_are_left_out_up_to_a_share(tmp_path, caplog):
 def test_video_shorter_than_stated(files, tmp_path, caplog):
     short = one_row(files, tmp_path, "v_0.mp4", 2.0, 4.2, "run", frames=126)
     item = clips(short)[4]
-    assert (item["clip"][:, -1] == item["clip"][:, -2]).all() and "last frame is repeated" in caplog.text
+    assert (item["frames"][-1] == item["frames"][-2]).all() and "last frame is repeated" in caplog.text
     with pytest.raises(TspError, match=r"v_0\.mp4: a clip needs frame 124, the video has 120"):
         clips(short, short_clips="error")[4]
     beyond = one_row(files, tmp_path, "v_0.mp4", 5.0, 7.0, "run", frames=240)

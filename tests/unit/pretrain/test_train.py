@@ -105,7 +105,7 @@ def test_missing_inputs_are_named(tmp_path, inputs):
 
 def groups(**changes):
     model = TspModel(r2plus1d_tiny(), {"action": 2})
-    made = {g["name"]: g for g in TspTask(model, dataclasses.replace(RUN, **changes)).param_groups()}
+    made = {g["name"]: g for g in TspTask(model, dataclasses.replace(RUN, **changes), ENCODER).param_groups()}
     return model, made
 
 
@@ -126,7 +126,7 @@ def test_frozen_stem_changes_no_number():
     for frozen in (True, False):
         torch.manual_seed(0)
         model = TspModel(r2plus1d_tiny(), {"action": 2})
-        task = TspTask(model, RUN)
+        task = TspTask(model, RUN, ENCODER)
         made = task.param_groups()
         if not frozen:
             model.requires_grad_(True)
@@ -135,8 +135,8 @@ def test_frozen_stem_changes_no_number():
         generator = torch.Generator().manual_seed(1)
         for _ in range(2):
             optimizer.zero_grad()
-            clip = torch.rand(2, 3, 4, 16, 16, generator=generator)
-            task.loss({"clip": clip, "action": torch.tensor([0, 1])})["action"].sum.backward()
+            frames = [torch.randint(256, (4, 16, 16, 3), dtype=torch.uint8, generator=generator) for _ in range(2)]
+            task.loss({"frames": frames, "action": torch.tensor([0, 1])})["action"].sum.backward()
             optimizer.step()
         states.append(model.state_dict())
     assert all(torch.equal(states[0][n], states[1][n]) for n in states[0])

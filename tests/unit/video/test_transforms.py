@@ -6,10 +6,12 @@ import torch
 
 from tsp.encoders.config import EncoderConfig
 from tsp.video.transforms import (
+    View,
     centre_crop,
     eval_transform,
     normalise,
     prepare_frames,
+    random_view,
     resize,
     to_float,
     train_transform,
@@ -93,7 +95,8 @@ PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 def train(seed, flip, frames=None):
     clip = ramp(20, 24).expand(4, -1, -1, -1) if frames is None else frames
-    return train_transform(clip, look(**PLAIN), np.random.default_rng(seed), flip=flip)
+    form = look(**PLAIN)
+    return train_transform(clip, form, random_view(form, np.random.default_rng(seed), flip=flip))
 
 
 def test_train_transform_crops_anywhere_and_the_same_place_in_all_frames():
@@ -128,8 +131,8 @@ def test_train_transform_depends_on_its_generator_only():
 
 def test_train_transform_normalises():
     clip, want = noise(4, 20, 24, 3), look()
-    plain = train_transform(clip, look(**PLAIN), np.random.default_rng(0), flip=0.5)
-    found = train_transform(clip, want, np.random.default_rng(0), flip=0.5)
+    plain = train_transform(clip, look(**PLAIN), View(True, 2, 3))
+    found = train_transform(clip, want, View(True, 2, 3))
     mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in (want.mean, want.std))
     assert torch.allclose(found, (plain - mean) / std, atol=1e-6)
 

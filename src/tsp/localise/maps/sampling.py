@@ -3,6 +3,7 @@
 B batch, R rows, n cells, O columns.
 """
 
+import functools
 import warnings
 from typing import Any
 
@@ -54,11 +55,12 @@ def _csr(rows: sparse.csr_array, dtype: torch.dtype) -> Tensor:
 
 def _product(a: Tensor, x: Tensor) -> Tensor:
     """A `[n, R]` times each `[R, O]` of `x` `[B, R, O]`."""
+    if a.layout != torch.sparse_csr:
+        return a @ x
     out = x.new_empty(x.shape[0], a.shape[0], x.shape[2])
-    width = WIDTH if a.layout == torch.sparse_csr else x.shape[2]
     for b in range(x.shape[0]):
-        for at in range(0, x.shape[2], width):
-            out[b, :, at : at + width] = a @ x[b, :, at : at + width].contiguous()
+        for at in range(0, x.shape[2], WIDTH):
+            out[b, :, at : at + WIDTH] = a @ x[b, :, at : at + WIDTH].contiguous()
     return out
 
 
@@ -99,9 +101,8 @@ class _ToMap(torch.autograd.Function):
         index, outside = ctx.saved_tensors
         (grad,) = grads
         out = grad.new_empty(grad.shape[0], len(index) + 1, grad.shape[1])
-        for video, rows in zip(grad, out, strict=True):
-            rows[:-1] = video.t()[index]
-            rows[-1] = video @ outside.to(grad.dtype)
+        out[:, :-1] = grad.transpose(1, 2)[:, index]
+        out[:, -1] = grad @ outside.to(grad.dtype)
         return out, None, None
 
 
@@ -115,9 +116,20 @@ def to_map(cells: Tensor, valid: NDArray[np.bool_]) -> Tensor:
     Returns:
         `[B, O, rows, columns]`.
     """
-    mask = torch.from_numpy(valid).to(cells.device).flatten()
-    flat = _ToMap.apply(cells, mask.nonzero()[:, 0], ~mask)
+    flat = _ToMap.apply(cells, *_places(valid.tobytes(), cells.device))
     return flat.view(cells.shape[0], -1, *valid.shape)  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=8)
+def _places(valid: bytes, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Positions of the valid cells, and the mask of the others; kept, because making them stops a GPU."""
+    mask = np.frombuffer(valid, dtype=np.bool_)
+    return torch.from_numpy(np.flatnonzero(mask)).to(device), torch.from_numpy(~mask).to(device)
+
+
+def probability(logits: Tensor) -> Tensor:
+    """Sigmoid in single precision or better: in bfloat16 all above 0.998 is 1, where the loss has no gradient."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
 
 
 def pointwise(layer: nn.Module, cells: Tensor) -> Tensor:

@@ -99,7 +99,8 @@ class MapTask:
         """
         # Summing ten thousand cells needs single precision.
         found, start, end = (part.float() for part in self.model(batch["features"]))
-        iou, valid = batch["iou"], self.valid.to(found.device)
+        self.valid = self.valid.to(found.device)
+        iou, valid = batch["iou"], self.valid
         node = found.new_zeros(())
         for p, target in ((start, batch["start"]), (end, batch["end"])):
             node = node + balanced(p, target > 0.5, target <= 0.5)
@@ -119,14 +120,14 @@ class MapTask:
 
     def validate(self, batches: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
         """Mean over batches of each loss and of the total."""
-        sums: dict[str, float] = {}
+        sums: dict[str, Tensor] = {}
         n = 0
         for n, batch in enumerate(batches, 1):  # noqa: B007
             terms = self.loss(batch)
-            values = {name: float(term.sum) for name, term in terms.items()}
-            values["loss"] = sum(float(term.sum) * term.weight for term in terms.values())
-            sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-        return {name: value / n for name, value in sums.items()}
+            values = {name: term.sum.double() for name, term in terms.items()}
+            values["loss"] = sum((values[name] * term.weight for name, term in terms.items()), torch.zeros(()))
+            sums = {name: sums.get(name, torch.zeros(())) + value for name, value in values.items()}
+        return {name: float(value) / n for name, value in sums.items()}
 
 
 def examples(subset: Subset, config: MapConfig, targets: Callable[[Floats, Floats], dict[str, Tensor]]) -> Rows:
