@@ -9,7 +9,7 @@ class ExtractConfig:
     """Options of feature extraction; the stride is part of the name of the target."""
 
     batch_size: int = 32
-    """Clips of a forward pass; a batch never mixes videos, so that a resumed run gives identical features."""
+    """Clips of a forward pass; on a CPU a batch never mixes videos, so that a resumed run gives identical features."""
     amp: Literal["off", "bf16", "fp16"] = "off"
     """Mixed precision of the forward pass; `off` reproduces the paper."""
     tail: Literal["drop", "pad"] = "drop"

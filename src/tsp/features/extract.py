@@ -1,5 +1,6 @@
 """Extraction of clip features; each video is decoded once, in order."""
 
+import functools
 import hashlib
 import json
 import logging
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 
 from tsp import __version__
 from tsp.encoders.build import load_encoder
+from tsp.encoders.channels_last import to_channels_last
 from tsp.encoders.config import EncoderConfig
 from tsp.errors import TspError
+from tsp.features.batches import Batches
 from tsp.features.config import ExtractConfig
 from tsp.features.feed import feed
 from tsp.io.features import failed_attributes, feature_writer
@@ -149,6 +152,7 @@ def extract(
     stride: int,
     config: ExtractConfig,
     workers: int = 0,
+    mix: bool | None = None,
 ) -> Iterator[tuple[int, Array | TspError]]:
     """Features of videos, in order of completion.
 
@@ -159,19 +163,31 @@ def extract(
         stride: frames at the clips' rate between the starts of consecutive clips.
         config: batch, precision, treatment of the end of a video and of short videos.
         workers: decoding threads; 0: decode in this thread.
+        mix: fill batches with clips of several videos (see `Batches`); None: on a GPU only.
 
     Yields:
         Number of the video and `[n, C]` float32, n as in `clips.extraction_starts` (one more if the tail is padded), or
         the error of a video without features.
     """
     device = next(network.parameters()).device
-    batches: dict[int, list[Tensor]] = {}
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.backends.cudnn.benchmark = True
+        to_channels_last(network)
+    forward = functools.partial(_forward, network, config)
+    batches = Batches(forward, config.batch_size, mix=on_gpu if mix is None else mix)
     for number, item in feed(paths, lambda path: _clips(path, encoder, stride, config, device), workers):
         if isinstance(item, Tensor):
-            batches.setdefault(number, []).append(_forward(network, item, config))
-            continue
-        finished = batches.pop(number, [])
-        yield number, item or torch.cat(finished).float().cpu().numpy()
+            batches.add(number, item)
+        elif item is None:
+            batches.end(number)
+        else:
+            batches.drop(number)
+            yield number, item
+        for video, features in batches.finished():
+            yield video, features.float().cpu().numpy()
+    for video, features in batches.finished(last=True):
+        yield video, features.float().cpu().numpy()
 
 
 @torch.inference_mode()
@@ -182,7 +198,7 @@ def _clips(
     whole = 0
     for batch in stream_clips(
         path,
-        lambda frames: prepare_frames(frames.to(device), encoder),
+        lambda frames: prepare_frames(_to(frames, device), encoder),
         stride=stride,
         batch_size=config.batch_size,
         clip_length=encoder.clip_length,
@@ -198,10 +214,15 @@ def _clips(
         if start is not None:
             numbers = sampled_frames(*video, encoder.fps)
             wanted = numbers[np.minimum(start + np.arange(encoder.clip_length), len(numbers) - 1)]
-            clip = torch.from_numpy(reader.frames(wanted)).to(device)
+            clip = _to(torch.from_numpy(reader.frames(wanted)), device)
             yield eval_transform(clip, encoder)[None]
         elif not whole:
             raise TspError(f"{path}: shorter than one clip of {encoder.clip_length} frames at {encoder.fps:g} fps")
+
+
+def _to(frames: Tensor, device: torch.device) -> Tensor:
+    """Frames on the device, without waiting for what it does meanwhile."""
+    return frames.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else frames.to(device)
 
 
 def padded_start(n_frames: int, fps: float, stride: int, encoder: EncoderConfig, config: ExtractConfig) -> int | None:
@@ -223,7 +244,9 @@ def padded_start(n_frames: int, fps: float, stride: int, encoder: EncoderConfig,
     return start if config.tail == "pad" and covered < sampled and start < sampled else None
 
 
-def _forward(network: nn.Module, clips: Tensor, config: ExtractConfig) -> Tensor:
+def _forward(network: nn.Module, config: ExtractConfig, clips: Tensor) -> Tensor:
+    if clips.device.type == "cuda":
+        clips = clips.contiguous(memory_format=torch.channels_last_3d)
     if config.amp == "off":
         return network(clips)  # type: ignore[no-any-return]
     with torch.autocast(clips.device.type, AMP[config.amp]):

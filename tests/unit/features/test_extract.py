@@ -15,7 +15,7 @@ from tsp.encoders.weights import save_encoder
 from tsp.errors import TspError
 from tsp.features import extract as module
 from tsp.features.config import ExtractConfig
-from tsp.features.extract import extract_shard, padded_start
+from tsp.features.extract import extract, extract_shard, padded_start
 from tsp.io.features import FeatureFile
 from tsp.io.files import sha256
 from tsp.io.tables import LIST_COLUMNS, MANIFEST_COLUMNS, METADATA_COLUMNS, write_table
@@ -283,3 +283,26 @@ def test_half_precision_only_where_asked_for(data, tmp_path):
     assert facts["amp"] == "bf16"
     assert half["v_a"].dtype == np.float32
     np.testing.assert_array_equal(half["v_a"], torch.from_numpy(full["v_a"]).bfloat16().float().numpy())
+
+
+def test_batches_filled_across_videos_give_the_same_features(data):
+    network = load_encoder(TINY.factory, data / "encoder.safetensors").eval()
+    paths = [data / "videos" / name for name in FRAMES]
+    damaged = data / "damaged.mp4"
+    damaged.write_bytes(paths[0].read_bytes()[:3000])
+    sizes = []
+    network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+
+    def found(mix):
+        sizes.clear()
+        config = ExtractConfig(batch_size=4)
+        items = extract([*paths[:2], damaged, *paths[2:]], network, TINY, stride=4, config=config, mix=mix)
+        return dict(items), list(sizes)
+
+    (alone, _), (mixed, batches) = found(False), found(True)
+    # 9 + 5 + 2 + 1 clips; the damaged video gives none.
+    assert batches == [4, 4, 4, 4, 1]
+    assert alone.keys() == mixed.keys() == {0, 1, 2, 3, 4}
+    assert isinstance(alone.pop(2), TspError) and isinstance(mixed.pop(2), TspError)
+    for number, features in alone.items():
+        np.testing.assert_allclose(mixed[number], features, atol=1e-6)
