@@ -8,7 +8,7 @@ export PYTHONPATH := src
 export UV_SYSTEM_CERTS ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help venv demo test faults media incremental slurm-test conda-test container-test lint format lock bench clean
+.PHONY: help venv demo test faults media incremental slurm-test conda-test container-test lint format lock bench gpu clean
 
 help:
 	@echo "make demo    run the embedded miniature data set, from raw videos to tables and a report"
@@ -20,6 +20,7 @@ help:
 	@echo "make conda-test  run the miniature with --sdm conda from a stand-in channel and compare (RESULTS=FOLDER: with these)"
 	@echo "make container-test  build and run containers/Dockerfile (root, Debian)"
 	@echo "make lint    check formatting, lint, types and workflow"
+	@echo "make gpu     what a GPU does with the paper's sizes (skipped without one); writes docs/performance_gpu.md"
 	@echo "make bench   run all benchmarks and write docs/performance.md"
 	@echo "make lock    update requirements.lock from pyproject.toml"
 	@echo "make clean   remove results and logs"
@@ -81,6 +82,9 @@ lock: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/all.py
+
+gpu: $(READY)
+	$(BIN)/python benchmarks/gpu.py
 
 clean:
 	rm -rf results logs .snakemake

@@ -12,6 +12,8 @@ class ExtractConfig:
     """Clips of a forward pass; on a CPU a batch never mixes videos, so that a resumed run gives identical features."""
     amp: Literal["off", "bf16", "fp16"] = "off"
     """Mixed precision of the forward pass; `off` reproduces the paper."""
+    tf32: bool = False
+    """TF32 for float32 products on a GPU: faster, 10 bits of mantissa. The paper's GPUs had none."""
     tail: Literal["drop", "pad"] = "drop"
     """Frames after the last whole clip: dropped (paper), or padded to one more clip by repeating the last frame."""
     short: Literal["pad", "skip"] = "pad"

@@ -29,7 +29,7 @@ from tsp.io.files import atomic, sha256
 from tsp.io.tables import read_manifest
 from tsp.names import feature_key
 from tsp.progress import progress
-from tsp.training.distributed import pick_device
+from tsp.training.distributed import pick_device, set_tf32
 from tsp.video.clips import extraction_starts, n_sampled, sampled_frames
 from tsp.video.decode import VideoReader
 from tsp.video.stream import stream_clips
@@ -173,6 +173,7 @@ def extract(
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.backends.cudnn.benchmark = True
+        set_tf32(config.tf32)
         to_channels_last(network)
     forward = functools.partial(_forward, network, config)
     batches = Batches(forward, config.batch_size, mix=on_gpu if mix is None else mix)
@@ -265,7 +266,7 @@ def _facts(encoder: EncoderConfig, weights: Path, stride: int, config: ExtractCo
         "clip_length": encoder.clip_length,
         "encoder": encoder.factory,
         "weights_sha256": sha256(weights),
-        **{name: getattr(config, name) for name in ("amp", "tail", "short")},
+        **{name: getattr(config, name) for name in ("amp", "tf32", "tail", "short")},
     }
     whole = json.dumps({**facts, **asdict(encoder), **asdict(config)}, sort_keys=True)
     return {

@@ -40,6 +40,8 @@ class TrainerConfig:
     """Batches per optimiser step; their losses are averaged."""
     amp: Literal["off", "bf16", "fp16"] = "off"
     """Mixed precision; fp16 comes with loss scaling."""
+    tf32: bool = False
+    """TF32 for float32 products on a GPU: faster, 10 bits of mantissa. The paper's GPUs had none."""
     compile: bool = False
     """Compile the model with torch.compile: minutes at the start, faster afterwards on a GPU."""
     channels_last: bool = False

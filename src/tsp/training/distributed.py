@@ -43,6 +43,12 @@ def pick_device(name: str | None = None) -> torch.device:
     return torch.device(name or "cpu")
 
 
+def set_tf32(allowed: bool) -> None:
+    """Whether convolutions and matrix products of float32 may use TF32; PyTorch's own defaults differ between both."""
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
 def add_up(tensor: Tensor) -> Tensor:
     """Sum of `tensor` over ranks, in place."""
     if world_size() > 1:

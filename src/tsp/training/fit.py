@@ -118,6 +118,7 @@ class _Fit:
         self.log = JsonLog(path, self.iteration, self.epoch, tensorboard=config.tensorboard)
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
+            distributed.set_tf32(config.tf32)
         if config.compile:
             self.task.model.compile()
         while self.epoch < config.epochs and not self._out_of_patience():

@@ -38,9 +38,13 @@ def make_schedule(config: TrainerConfig, steps_per_epoch: int) -> Schedule:
 def make_optimizer(groups: list[dict[str, Any]], config: TrainerConfig) -> torch.optim.Optimizer:
     """SGD or Adam over the task's parameter groups; each keeps its rate as `initial_lr`."""
     groups = [{**group, "params": list(group["params"]), "initial_lr": group["lr"]} for group in groups]
+    # One kernel for all parameters on a GPU; the CPU keeps the plain order of operations, and with it its bits.
+    fused = all(p.is_cuda for group in groups for p in group["params"]) or None
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
-    return torch.optim.Adam(groups, betas=config.betas, eps=config.adam_eps, weight_decay=config.weight_decay)
+        return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused)
+    return torch.optim.Adam(
+        groups, betas=config.betas, eps=config.adam_eps, weight_decay=config.weight_decay, fused=fused
+    )
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -3,11 +3,14 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from unit.pretrain.make import ENCODER, LABELS, make_set, row, write_segments, write_video
 
 from tsp.errors import TspError
 from tsp.pretrain.config import RunConfig
 from tsp.pretrain.data import ClipDataset, network_input
+from tsp.training.loader import to_device
+from tsp.video.transforms import eval_transform, random_view, train_transform
 
 RUN = RunConfig(encoder="tiny")
 
@@ -135,3 +138,29 @@ def test_name_with_dots(tmp_path):
     segments = write_segments(tmp_path / "s.csv", [row("a.b.mp4", 0.0, 2.0, "run", frames=60)])
     data = clips({"segments": segments, "videos": tmp_path / "videos"}, gvf={"a.b.mp4": np.float32([1])})
     assert data[0]["gvf"].tolist() == [1]
+
+
+def test_a_batch_of_videos_of_several_sizes_is_transformed_clip_by_clip():
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(20, 30), (24, 18), (20, 30)]
+    frames = [torch.randint(256, (4, *size, 3), dtype=torch.uint8, generator=generator) for size in sizes]
+    views = [random_view(ENCODER, np.random.default_rng(k), flip=0.5) for k in range(3)]
+    items = [
+        {"frames": clip, "view": view, "action": k} for k, (clip, view) in enumerate(zip(frames, views, strict=True))
+    ]
+    batch = ClipDataset.collate(items)
+    assert batch["action"].tolist() == [0, 1, 2]
+    expected = [train_transform(clip, ENCODER, view) for clip, view in zip(frames, views, strict=True)]
+    assert torch.equal(network_input(batch, ENCODER), torch.stack(expected))
+    del batch["view"]
+    assert torch.equal(network_input(batch, ENCODER), torch.stack([eval_transform(clip, ENCODER) for clip in frames]))
+
+
+@pytest.mark.gpu
+def test_a_gpu_transforms_as_the_cpu_does():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    frames = [torch.randint(256, (4, 240, 320, 3), dtype=torch.uint8) for _ in range(2)]
+    batch = {"frames": frames, "view": [random_view(ENCODER, np.random.default_rng(k), flip=0.5) for k in range(2)]}
+    found = network_input(to_device(batch, torch.device("cuda")), ENCODER).cpu()
+    torch.testing.assert_close(found, network_input(batch, ENCODER), rtol=0, atol=1e-5)
