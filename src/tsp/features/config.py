@@ -14,6 +14,8 @@ class ExtractConfig:
     """Mixed precision of the forward pass; `off` reproduces the paper."""
     tf32: bool = False
     """TF32 for float32 products on a GPU: faster, 10 bits of mantissa. The paper's GPUs had none."""
+    released_timestamps: bool = False
+    """Shift a clip by one frame where rounding of time stamps did so in the released code."""
     tail: Literal["drop", "pad"] = "drop"
     """Frames after the last whole clip: dropped (paper), or padded to one more clip by repeating the last frame."""
     short: Literal["pad", "skip"] = "pad"

@@ -204,6 +204,7 @@ def _clips(
         batch_size=config.batch_size,
         clip_length=encoder.clip_length,
         clip_fps=encoder.fps,
+        released_timestamps=config.released_timestamps,
     ):
         whole += len(batch)
         yield batch

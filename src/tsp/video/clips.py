@@ -40,16 +40,23 @@ def clip_frames(
         of a frame, it takes the frame before (`released_timestamps`, exact for 30 fps files of that time base).
     """
     rate = _fraction(fps)
-    if released_timestamps:
-        ticks = int(np.floor(start_s / (1 / 15360)))
-        first = int(Fraction(ticks, 15360) * rate)
-    else:
-        first = int(np.floor(start_s * float(rate) + EPSILON))
+    first = _released_first(start_s, rate) if released_timestamps else int(np.floor(start_s * float(rate) + EPSILON))
     return first + _steps(rate / _fraction(clip_fps), clip_length)
 
 
+def _released_first(start_s: float, rate: Fraction) -> int:
+    # The released code multiplies by 1 / time base, which is 15360 exactly; dividing by 1 / 15360 rounds elsewhere.
+    return int(Fraction(int(np.floor(start_s * 15360.0)), 15360) * rate)
+
+
 def extraction_frames(
-    n_frames: int, fps: float, stride: int, clip_length: int = CLIP_LENGTH, clip_fps: float = CLIP_FPS
+    n_frames: int,
+    fps: float,
+    stride: int,
+    clip_length: int = CLIP_LENGTH,
+    clip_fps: float = CLIP_FPS,
+    *,
+    released_timestamps: bool = False,
 ) -> Ints:
     """Frames of every clip of a video, for feature extraction.
 
@@ -59,6 +66,7 @@ def extraction_frames(
         stride: frames at `clip_fps` between the starts of consecutive clips.
         clip_length: frames of a clip.
         clip_fps: rate of a clip.
+        released_timestamps: shift a clip by one frame where the released code shifts, see `clip_frames`.
 
     Returns:
         `[n, clip_length]` frame numbers, n = floor((N - clip_length) / stride) + 1, or 0 rows when N < clip_length;
@@ -68,6 +76,9 @@ def extraction_frames(
     """
     starts = extraction_starts(n_frames, fps, stride, clip_length, clip_fps)
     first = sampled_frames(n_frames, fps, clip_fps)[starts]
+    if released_timestamps:
+        rate = _fraction(fps)
+        first = np.array([_released_first(k / float(rate), rate) for k in first.tolist()], dtype=np.int64)
     return first[:, None] + _steps(_fraction(fps) / _fraction(clip_fps), clip_length)
 
 

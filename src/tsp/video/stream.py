@@ -24,6 +24,7 @@ def stream_clips(
     batch_size: int,
     clip_length: int = CLIP_LENGTH,
     clip_fps: float = CLIP_FPS,
+    released_timestamps: bool = False,
 ) -> Iterator[Tensor]:
     """Decode a video once, in order, and yield its clips in batches.
 
@@ -36,6 +37,7 @@ def stream_clips(
         batch_size: clips of a batch; the last one may have fewer.
         clip_length: frames of a clip.
         clip_fps: rate of a clip.
+        released_timestamps: see `extraction_frames`.
 
     Yields:
         `[B, 3, clip_length, h, w]`.
@@ -46,7 +48,14 @@ def stream_clips(
     Paper: section 4 (features); tsp.md 9.1.
     """
     with VideoReader(path) as reader:
-        clips = extraction_frames(reader.n_frames, float(reader.fps), stride, clip_length, clip_fps)
+        clips = extraction_frames(
+            reader.n_frames,
+            float(reader.fps),
+            stride,
+            clip_length,
+            clip_fps,
+            released_timestamps=released_timestamps,
+        )
         batch: list[Tensor] = []
         ready: dict[int, Tensor] = {}
         following = iter([*clips[1:, 0].tolist(), -1])

@@ -1,5 +1,7 @@
 """Frames of clips: values worked out by hand, and properties."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,8 +38,32 @@ def test_released_time_stamps_may_lag_by_one_frame():
     lag = ours - theirs
     assert set(lag.tolist()) <= {0, 1}
     assert 0 < lag.sum() < 1500
-    below = [int(np.floor((k / 30) / (1 / 15360))) < 512 * k for k in range(3000)]
+    below = [int(np.floor((k / 30) * 15360.0)) < 512 * k for k in range(3000)]
     np.testing.assert_array_equal(lag == 1, below)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "first"),
+    # Two starts of official validation clips where dividing by 1 / 15360 gives the frame before or after, and another.
+    [(42.699999999999996, 1280), (353.09999999999997, 10592), (44.199999999999996, 1325)],
+)
+def test_released_time_stamps_are_products(start_s, first):
+    assert math.floor(start_s * 15360.0) * 30 // 15360 == first
+    assert clip_frames(start_s, 30.0, released_timestamps=True)[0] == first
+
+
+@pytest.mark.parametrize(("stride", "frames", "moved", "first_moved"), [(16, 40_000, 22, 3936), (1, 40_000, 404, 246)])
+def test_released_time_stamps_in_extraction(stride, frames, moved, first_moved):
+    """tsp.md 3.3: of 1,250 multiples of 32 frames and of 20,000 even frames below 40,000."""
+    count = frames // (2 * stride)
+    frames += 2 * 15  # so that the last start has a whole clip
+    ours = extraction_frames(frames, 30.0, stride)[:count]
+    theirs = extraction_frames(frames, 30.0, stride, released_timestamps=True)[:count]
+    assert len(ours) == count
+    apart = ours - theirs
+    assert ((apart == apart[:, :1]).all(), set(apart[:, 0].tolist())) == (True, {0, 1})
+    assert apart[:, 0].sum() == moved
+    assert ours[apart[:, 0] == 1][0, 0] == first_moved
 
 
 def test_between_frames_both_time_stamp_rules_agree():

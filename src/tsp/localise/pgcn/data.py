@@ -4,7 +4,7 @@ n proposals of a video (P in training), D channels, R roots, M = 1 + c + c * c n
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from tsp.localise.method import SubsetInputs
 from tsp.localise.pgcn.config import Config
 from tsp.localise.pgcn.graphs import expand, neighbour_slots
 from tsp.localise.pgcn.pooling import Ticks, Units, pool_segments, ticks
-from tsp.localise.pgcn.proposal_lists import Listed, read_list
+from tsp.localise.pgcn.proposal_lists import FPS, Listed, read_list
 from tsp.localise.pgcn.proposal_types import Pools, draw_roots, make_pools
 from tsp.progress import progress
 from tsp.training.seeds import item_rng
@@ -56,9 +56,11 @@ def read_source(config: Config, inputs: SubsetInputs) -> list[Source]:
     """
     annotations, subset = inputs.annotations, inputs.subset
     proposals = list_of(inputs)
-    videos = {v.name: v for v in read_annotations(annotations) if v.subset == subset}
+    annotated = read_annotations(annotations)
+    videos = {v.name: v for v in annotated if v.subset == subset}
     by_name = {v.key: v for v in videos.values()} | videos
-    listed = read_list(proposals, normalised=config.normalised_lists)
+    lengths = annotated_lengths(annotated, config.list_fps) if config.normalised_lists else None
+    listed = read_list(proposals, normalised=config.normalised_lists, frames=lengths)
     with FeatureFile(inputs.features) as file:
         pairs = [(by_name[x.name], x) for x in listed if x.name in by_name and by_name[x.name].key in file]
     if not pairs:
@@ -69,6 +71,23 @@ def read_source(config: Config, inputs: SubsetInputs) -> list[Source]:
     if len(pairs) < max(len(listed), len(videos)):
         log.warning("%d of %d listed videos, subset %s has %d", len(pairs), len(listed), subset, len(videos))
     return [Source(video=v, listed=x, duration_s=x.duration_s(v, config.list_fps)) for v, x in pairs]
+
+
+def annotated_lengths(videos: Iterable[Video], fps: float | None) -> dict[str, int]:
+    """Frames of every video that states them, or a duration, by its name and by the key of its features.
+
+    Args:
+        videos: annotated videos.
+        fps: frames of a second of duration; None: of the standardised videos.
+    """
+    found = {}
+    for video in videos:
+        stated = video.extra.get("frames")
+        if not stated and video.duration_s is not None:
+            stated = round(video.duration_s * (fps or FPS))
+        if stated:
+            found[video.key] = found[video.name] = int(stated)
+    return found
 
 
 def list_of(inputs: SubsetInputs) -> Path:

@@ -247,7 +247,7 @@ def write_proposals(
     write_list(output, made)
 
 
-def read_list(path: str | Path, *, normalised: bool = False) -> list[Listed]:
+def read_list(path: str | Path, *, normalised: bool = False, frames: Mapping[str, int] | None = None) -> list[Listed]:
     """Read a list, ours or a published one; blank lines are skipped, integers may be written as floats.
 
     Instances and proposals without length or after the last frame are dropped and counted; ends are clipped to it.
@@ -255,9 +255,10 @@ def read_list(path: str | Path, *, normalised: bool = False) -> list[Listed]:
     Args:
         path: the text file, gzip accepted.
         normalised: its times are in units of the video's length.
+        frames: numbers of frames by name, for the videos of a normalised list that states none (1).
 
     Raises:
-        TspError: naming file, block and what was expected; a proposal that overlaps an instance but has no class.
+        TspError: shares without a number of frames, or in a list that is not said to be normalised; else naming
     """
     blocks: list[list[str]] = []
     for line in map(str.strip, read_text(path).splitlines()):
@@ -266,7 +267,8 @@ def read_list(path: str | Path, *, normalised: bool = False) -> list[Listed]:
         if line and not line.startswith("#"):
             blocks[-1].append(line)
     blocks = [block for block in blocks if block]
-    read = [_read_block(block, f"{path}: block {n}", normalised) for n, block in enumerate(blocks)]
+    lengths = (frames or {}) if normalised else None
+    read = [_read_block(block, f"{path}: block {n}", lengths) for n, block in enumerate(blocks)]
     if not read:
         raise TspError(f"{path}: no video; expected blocks that start with a line '#'")
     dropped = [sum(counts) for counts in zip(*(counts for _, counts in read), strict=True)]
@@ -275,7 +277,7 @@ def read_list(path: str | Path, *, normalised: bool = False) -> list[Listed]:
     return [video for video, _ in read]
 
 
-def _read_block(lines: list[str], where: str, normalised: bool) -> tuple[Listed, tuple[int, int]]:
+def _read_block(lines: list[str], where: str, lengths: Mapping[str, int] | None) -> tuple[Listed, tuple[int, int]]:
     try:
         name, duration, fps = lines[0].rstrip("/").rpartition("/")[2], float(lines[1]), float(lines[2])
         n_frames, m = int(duration * fps), int(float(lines[3]))
@@ -289,7 +291,17 @@ def _read_block(lines: list[str], where: str, normalised: bool) -> tuple[Listed,
             f"{where}: expected path, duration, fps, number of instances, 'label start end' each, number of proposals,"
             f" 'label best_iou overlap_self start end' each ({error})"
         ) from error
-    scale = n_frames if normalised else 1
+    scale = 1
+    times = np.concatenate([truth[:, 1:], rows[:, 3:]])
+    if lengths is not None:
+        n_frames = scale = n_frames if n_frames > 1 else lengths.get(name, 0)
+        if scale < 1:
+            raise TspError(
+                f"{where} ({name}): neither the list nor the annotations state its number of frames, of which the times"
+                " are shares; state it as the block's second line, or a duration in the annotations"
+            )
+    elif times.size and times.max() <= 1 and (times % 1).any():
+        raise TspError(f"{where} ({name}): its times are shares of the video, not frames; set normalised_lists: true")
     kept_truth, instances, _ = _clip(truth[:, 1:] * scale, n_frames)
     kept, segments, coverage = _clip(rows[:, 3:] * scale, n_frames)
     truth, rows = truth[kept_truth], rows[kept]
