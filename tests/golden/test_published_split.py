@@ -103,7 +103,8 @@ def test_the_report_of_the_published_files(shared, official, published, tmp_path
     files = [str(path) for path in published]
     write_report(READER, files, [], tmp_path / "report.csv", policy)
     counts = Counter(line.split(",")[1] for line in (tmp_path / "report.csv").read_text().splitlines()[1:])
-    assert counts == {"overlap": 163, "zero_length": 70, "duplicate": 45}
+    # The list has a subset of 4,851 test videos, which is not used.
+    assert counts == {"overlap": 290, "zero_length": 70, "duplicate": 45, "left_out": 1}
     kept, findings = examine(activitynet.read(published), policy)
     assert len(kept) == sum(COUNTS.values())
     assert len(findings) == sum(counts.values())

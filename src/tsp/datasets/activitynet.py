@@ -12,7 +12,7 @@ from typing import Any
 
 from tsp.datasets.ground_truth import same_subset
 from tsp.errors import TspError
-from tsp.io.annotations import read_annotations, read_segment
+from tsp.io.annotations import read_annotations, read_number, read_segment
 from tsp.io.files import read_json
 from tsp.io.tables import read_table
 from tsp.names import ACTIVITYNET, activitynet_names, file_name
@@ -164,7 +164,7 @@ def _bmn_video(name: str, entry: dict[str, Any], where: str) -> Video:
             name=name,
             filename=file_name(name, ACTIVITYNET),
             subset=str(entry.get("subset", "")),
-            duration_s=float(entry["duration_second"]),
+            duration_s=read_number(entry["duration_second"], "duration_second"),
             segments=tuple(read_segment(a, f"{where}: annotations[{n}]") for n, a in enumerate(entry["annotations"])),
             extra={k: entry[k] for k in ("duration_frame", "feature_frame") if k in entry},
         )

@@ -1,7 +1,6 @@
 """Doubtful annotations: segments outside the video, reversed or empty ones, wrong units, unknown labels and subsets."""
 
 import difflib
-import itertools
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -38,7 +37,7 @@ class Finding:
 
     video: str
     finding: str
-    """Name of a field of `ExamineConfig`, or `emptied`: no segment of the video is left."""
+    """Name of a field of `ExamineConfig`; `emptied`: no segment of the video is left; `left_out`: an unused subset."""
     value: str
     """What was found."""
     action: str
@@ -110,7 +109,18 @@ def examine(
             video = replace(video, extra={**video.extra, DOUBTS: doubts})
         if not any(f.finding == "emptied" for f in found):
             kept.append(video)
-    return kept, findings
+    return kept, findings + _left_out(videos, policy, findings)
+
+
+def _left_out(videos: Sequence[Video], policy: Policy, findings: Sequence[Finding]) -> list[Finding]:
+    """One finding for each subset of which no video is used."""
+    misspelt = {f.video for f in findings if f.finding == "subset"}
+    others = [v for v in videos if v.subset and v.name not in misspelt]
+    counts = Counter(v.subset for v in others if not any(same_subset(v.subset, one) for one in policy.subsets))
+    return [
+        Finding(video="", finding="left_out", value=f"{n} videos of subset {name!r}", action="keep")
+        for name, n in counts.items()
+    ]
 
 
 def _with(video: Video, numbers: list[int]) -> Video:
@@ -192,9 +202,14 @@ def _near(word: str, known: Collection[str]) -> str | None:
 
 
 def _overlaps(segments: Collection[Any]) -> list[tuple[Any, Any]]:
-    """Pairs of consecutive segments of one label that overlap."""
-    ordered = sorted((s for s in segments if s[0] < s[1]), key=lambda s: (str(s[2]), s[0], s[1]))
-    return [(a, b) for a, b in itertools.pairwise(ordered) if a[2] == b[2] and b[0] < a[1]]
+    """All pairs of segments of one label that overlap, each in the order of their starts."""
+    pairs: list[tuple[Any, Any]] = []
+    open_: list[Any] = []
+    for segment in sorted((s for s in segments if s[0] < s[1]), key=lambda s: (str(s[2]), s[0], s[1])):
+        open_ = [one for one in open_ if one[2] == segment[2] and one[1] > segment[0]]
+        pairs += [(one, segment) for one in open_]
+        open_.append(segment)
+    return pairs
 
 
 def refuse(findings: Sequence[Finding], where: str) -> None:
@@ -209,7 +224,7 @@ def refuse(findings: Sequence[Finding], where: str) -> None:
         counts = ", ".join(f"{n} {kind}" for kind, n in Counter(f.finding for f in errors).items())
         raise TspError(
             f"{where}: {len(errors)} doubtful annotations ({counts}): {named}. Correct them, or set"
-            f" examine.{errors[0].finding} of the data set to drop or keep (docs/your_videos.md)"
+            f" examine.{errors[0].finding} of the data set to drop or keep (docs/formats/annotations.md)"
         )
     if dropped := [f for f in findings if f.action == "drop"]:
         counts = ", ".join(f"{n} {kind}" for kind, n in Counter(f.finding for f in dropped).items())

@@ -1,5 +1,6 @@
 """Reader for a directory of videos, with or without a table of segments (docs/your_videos.md)."""
 
+import unicodedata
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tsp.errors import TspError
+from tsp.io.annotations import read_number
 from tsp.io.tables import read_table
 from tsp.names import feature_key, file_name
 from tsp.types import Segment, Video
@@ -52,7 +54,7 @@ def _add_rows(videos: dict[str, Video], path: Path) -> None:
     rows = read_table(path, COLUMNS)
     for number, row in enumerate(rows.to_dict("records"), 2):
         where = f"{path}: line {number}"
-        stated = str(row["video"])
+        stated = unicodedata.normalize("NFC", str(row["video"]))
         name = stated if stated in videos else feature_key(stated)
         if name not in videos:
             raise TspError(f"{where}: no video {stated!r} in the directory")
@@ -70,8 +72,8 @@ def _add_rows(videos: dict[str, Video], path: Path) -> None:
 
 def _segment(row: Mapping[Hashable, Any], where: str) -> Segment:
     try:
-        start, end = float(str(row["t-start"])), float(str(row["t-end"]))
-    except ValueError:
+        start, end = (read_number(row[column], column) for column in ("t-start", "t-end"))
+    except (TypeError, ValueError):
         raise TspError(f"{where}: t-start {row['t-start']!r} and t-end {row['t-end']!r}: expected seconds") from None
     if not 0 <= start < end or _empty(row["label"]):
         found = f"segment {start:g} - {end:g} s, label {row['label']!r}"

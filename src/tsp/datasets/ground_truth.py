@@ -4,6 +4,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 ALIASES = {"train": "training", "valid": "validation", "val": "validation", "testing": "test"}
 # Field of the annotations: findings of `examine` that leave no certain background.
 DOUBTS = "doubts"
+# Fields of the annotations that are numbers of a video.
+COUNTS = ("frames", "frame_rate", "duration_frame", "feature_frame")
 RULES = {"released": background_released, "clean": background_clean}
 
 
@@ -50,11 +53,16 @@ def _finite(videos: list[Video]) -> list[Video]:
             if not (math.isfinite(segment.start_s) and math.isfinite(segment.end_s)):
                 found = f"segment {segment.start_s:g} - {segment.end_s:g} s, {segment.label}"
                 raise TspError(f"annotations of {video.name!r}: {found}: expected numbers of seconds; correct them")
-        if video.duration_s is not None and not math.isfinite(video.duration_s):
+        if video.duration_s is not None and not 0 <= video.duration_s < math.inf:
             raise TspError(
                 f"annotations of {video.name!r}: duration {video.duration_s:g}: expected seconds; correct it"
             )
-    return videos
+        for field in COUNTS:
+            count = video.extra.get(field)
+            if count is not None and (not isinstance(count, int | float) or not 0 <= count < math.inf):
+                raise TspError(f"annotations of {video.name!r}: {field} {count!r:.80}: expected a number; correct it")
+    # A duration of 0 says that it is not known.
+    return [video if video.duration_s != 0 else replace(video, duration_s=None) for video in videos]
 
 
 def _actions(path: Path) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -181,6 +182,7 @@ def _local_files(folder: str | None) -> dict[str, list[Path]] | None:
 def _source(video: Video, folder: str | None, url: str, local: dict[str, list[Path]] | None) -> str:
     if folder is not None and local is not None:
         # A missing file stays in the list; the download step records it as gone.
-        found = local.get(video.key) or local.get(video.name) or []
+        keys = (unicodedata.normalize("NFC", name) for name in (video.key, video.name))
+        found = next((local[key] for key in keys if key in local), [])
         return str(only_one(found) or Path(folder) / video.filename)
     return video.source or url.format(id=video.name, filename=video.filename)

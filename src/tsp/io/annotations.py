@@ -47,14 +47,16 @@ def _video(name: str, entry: Any, where: str) -> Video:
         raise TspError(f"{where}: expected an object with a subset and a list of annotations")
     segments = tuple(read_segment(a, f"{where}: annotations[{n}]") for n, a in enumerate(annotations))
     try:
-        duration = entry.get("duration")
-        if isinstance(duration, bool) or not isinstance(entry["subset"], str):
-            raise TypeError(f"duration {duration!r}, subset {entry['subset']!r}")
+        duration, doubts = entry.get("duration"), entry.get("doubts", [])
+        if not isinstance(entry["subset"], str):
+            raise TypeError(f"subset {entry['subset']!r}")
+        if not isinstance(doubts, list) or not all(isinstance(one, str) for one in doubts):
+            raise TypeError(f"doubts {doubts!r:.80}: expected names of findings")
         return Video(
             name=name,
             filename=str(entry.get("filename", file_name(name))),
             subset=str(entry["subset"]),
-            duration_s=None if duration is None else float(duration),
+            duration_s=None if duration is None else read_number(duration, "duration"),
             segments=segments,
             source=str(entry.get("source", entry.get("url", ""))),
             extra={k: v for k, v in entry.items() if k not in KNOWN},
@@ -63,13 +65,24 @@ def _video(name: str, entry: Any, where: str) -> Video:
         raise TspError(f"{where}: expected a subset and, if any, a duration in seconds ({error!r})") from error
 
 
+def read_number(value: Any, what: str) -> float:
+    """A number of a file; Python's float also takes truth values, and digits with underscores.
+
+    Raises:
+        TypeError, ValueError, OverflowError: `what`, and the value.
+    """
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+        raise TypeError(f"{what} {value!r:.80}")
+    return float(value)
+
+
 def read_segment(annotation: Any, where: str) -> Segment:
     """A segment with a label as ActivityNet writes it; `where` names it in errors."""
     try:
         times = annotation["segment"]
-        if not isinstance(times, list) or any(isinstance(time, bool) for time in times):
+        if not isinstance(times, list):
             raise TypeError(f"segment is {times!r:.80}")
-        start, end = map(float, times)
+        start, end = (read_number(time, f"segment is {times!r:.80}, and a time") for time in times)
         label = annotation["label"]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise TspError(f"{where}: expected segment [start, end] in seconds and a label ({error!r})") from error

@@ -127,7 +127,7 @@ def encoded(text: str, path: str | Path) -> bytes:
 def files_below(folder: str | Path) -> list[Path]:
     """All files below a folder, sorted, hidden ones excepted.
 
-    Links to folders are followed; a folder that several links lead to is entered once.
+    Links to folders are followed; a folder that several links lead to is entered once. Links to nothing are listed.
 
     Raises:
         TspError: a folder cannot be listed.
@@ -151,7 +151,7 @@ def files_below(folder: str | Path) -> list[Path]:
             with contextlib.suppress(OSError):  # a link to itself leads to nothing, like a broken one
                 if entry.is_dir():
                     (links if entry.is_symlink() else waiting).append(entry.path)
-                elif entry.is_file():
+                elif entry.is_file() or entry.is_symlink():
                     found.append(entry.path)
     return sorted(map(Path, found))
 

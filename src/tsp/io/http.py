@@ -15,6 +15,7 @@ PART = ".part"
 BLOCK = 1 << 18
 USER_AGENT = "tsp-reproduction"
 GONE = {404, 410}
+NO_VIDEO = {"application/json", "application/xml", "application/pdf"}
 # 407 and 511: of the network of this machine; 520 to 524: of a proxy before the server.
 TEMPORARY = {407, 408, 425, 429, 500, 502, 503, 504, 511, *range(520, 525)}
 
@@ -105,7 +106,7 @@ def _receive(
     """Append the body to `part`, or start it again; returns what the server states about the whole file."""
     # Without a Content-Type any content is accepted; the library would assume text/plain.
     kind = answer.headers.get_content_type() if "Content-Type" in answer.headers else ""
-    if kind.startswith("text/"):
+    if kind.startswith("text/") or kind in NO_VIDEO or kind.endswith(("+xml", "+json")):
         raise FetchError("blocked", f"the server sent {kind} instead of a video")
     append = bool(have) and answer.status == 206
     length = answer.headers.get("Content-Length")

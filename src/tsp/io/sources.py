@@ -7,6 +7,7 @@ planner compares size and modification time, and reads a file again only where t
 import hashlib
 import json
 import logging
+import re
 import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -30,9 +31,20 @@ def facts_path(store: Path, shard: str) -> Path:
 
 def local_path(source: str) -> Path | None:
     """The path of a local source, given as a path or as a `file://` address; None: it is remote or empty."""
-    if not source or source.startswith(("http://", "https://")):
+    if not source or is_remote(source):
         return None
-    return Path(urllib.request.url2pathname(source[7:]) if source.startswith("file://") else source)
+    return Path(urllib.request.url2pathname(source[7:]) if scheme(source) == "file" else source)
+
+
+def scheme(source: str) -> str:
+    """What precedes `://`, in lower case; empty for a path."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", source)
+    return found[1].lower() if found else ""
+
+
+def is_remote(source: str) -> bool:
+    """Whether a source is an address that is requested."""
+    return scheme(source) in ("http", "https")
 
 
 def source_content(source: str, known: Content | None = None) -> Content | None:
@@ -119,9 +131,8 @@ def _read(facts: Path) -> tuple[str, dict[str, Content | None], bool] | None:
 
 
 def _same_date(source: str, known: Content | None) -> bool:
-    path = urllib.request.url2pathname(source[7:]) if source.startswith("file://") else source
     try:
-        found = Path(path).stat()
+        found = (local_path(source) or Path(source)).stat()
     except (OSError, ValueError):
         return known is None
     return known is not None and (found.st_size, found.st_mtime_ns) == (known.bytes, known.mtime_ns)

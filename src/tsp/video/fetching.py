@@ -1,6 +1,7 @@
 """The raw files of a store: what each was made from, and fetching those whose source is another one now."""
 
 import logging
+import os
 import shutil
 import urllib.parse
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tsp.io.http import PART, FetchError, fetch_file, with_retries
-from tsp.io.sources import local_path, source_content
+from tsp.io.sources import is_remote, local_path, scheme, source_content
 from tsp.io.store import RECORDS, Content, Store
 from tsp.names import feature_key
 from tsp.video.config import DownloadConfig
@@ -105,10 +106,12 @@ class RawFiles:
         """Keep the raw file of a video, or fetch it; arguments and errors as for `fetch`."""
         if not _is_name(filename):
             raise FetchError("corrupt", f"{filename[:100]!r} is no file name")
+        if scheme(source) not in ("", "file", "http", "https"):
+            raise FetchError("blocked", f"{scheme(source)}:// is not supported; state http(s)://, file:// or a path")
         there = raw_path(self.store.folder, filename)
         unrecorded = there is not None and self.store.recorded(there.name) is None
         found = with_retries(
-            lambda: self._remote(filename, source) if _is_remote(source) else self._local(filename, source),
+            lambda: self._remote(filename, source) if is_remote(source) else self._local(filename, source),
             self.config.attempts,
             lambda error, pause: log.info("%s: %s; retrying in %.0f s", source, error, pause),
         )
@@ -125,10 +128,10 @@ class RawFiles:
         if path is not None:
             self.sources[source] = found
         if path is None or found is None:
-            if path is not None and path.is_file():
+            if path is not None and os.path.isfile(path):  # noqa: PTH113 - False also for impossible names
                 raise FetchError("blocked", f"{path}: cannot be read")
             self._discard(filename, "")
-            raise FetchError("gone", f"no such file: {source}")
+            raise FetchError("gone", f"no such file: {source[:300]}")
         identity, notes = {"sha256": found.sha256}, {"source": source, "content": vars(found)}
         kept = self._kept(name, identity, found)
         if kept is None:
@@ -184,13 +187,9 @@ def _is_name(filename: str) -> bool:
     return filename.isprintable() and len(filename.encode("utf-8", "replace")) <= LONGEST_NAME
 
 
-def _is_remote(source: str) -> bool:
-    return source.startswith(("http://", "https://"))
-
-
 def is_page(source: str) -> bool:
     """Whether a source is the address of a video page rather than of a file."""
-    if not _is_remote(source):
+    if not is_remote(source):
         return False
     try:
         return not urllib.parse.urlsplit(source).path.lower().endswith(tuple(VIDEO_SUFFIXES))

@@ -1,5 +1,6 @@
 """Raw files of videos: their extensions, and how they are found in a folder."""
 
+import unicodedata
 from pathlib import Path
 
 from tsp.errors import TspError
@@ -53,13 +54,15 @@ def videos_below(folder: str | Path) -> dict[str, list[Path]]:
 
     Thumbnails, subtitles, sound and other files beside videos are none, and neither are hidden files. Files with the
     extension of a video are not read; one with another extension, or without, is a video by its first bytes. Where
-    several files have one stem, those that do not begin like a video are left out, and so is an animation (GIF).
+    several files have one stem, those that do not begin like a video are left out, and so is an animation (GIF). A link
+    to no file counts by its extension. Stems are composed Unicode (NFC), whatever the file system's own form.
     """
     found: dict[str, list[Path]] = {}
     for path in files_below(folder):
         suffix = path.suffix.lower()
         if suffix in VIDEO_SUFFIXES or (suffix not in SIDE_SUFFIXES and begins_like_a_video(path)):
-            found.setdefault(path.stem, []).append(path)
+            # Some systems write an accent as a character of its own.
+            found.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
     return {stem: paths if len(paths) == 1 else _likely(paths) for stem, paths in found.items()}
 
 

@@ -35,9 +35,7 @@ def stream_clips(
         transform: `[n, H, W, 3]` uint8 frames to `[n, 3, h, w]`, frame by frame.
         stride: frames at `clip_fps` between the starts of consecutive clips.
         batch_size: clips of a batch; the last one may have fewer.
-        clip_length: frames of a clip.
-        clip_fps: rate of a clip.
-        released_timestamps: see `extraction_frames`.
+        clip_length, clip_fps, released_timestamps: see `extraction_frames`.
 
     Yields:
         `[B, 3, clip_length, h, w]`.
@@ -48,14 +46,8 @@ def stream_clips(
     Paper: section 4 (features); tsp.md 9.1.
     """
     with VideoReader(path) as reader:
-        clips = extraction_frames(
-            reader.n_frames,
-            float(reader.fps),
-            stride,
-            clip_length,
-            clip_fps,
-            released_timestamps=released_timestamps,
-        )
+        video = (reader.n_frames, float(reader.fps))
+        clips = extraction_frames(*video, stride, clip_length, clip_fps, released_timestamps=released_timestamps)
         batch: list[Tensor] = []
         ready: dict[int, Tensor] = {}
         following = iter([*clips[1:, 0].tolist(), -1])

@@ -52,7 +52,9 @@ GOOD = (1.0, 4.0, "run")
         ([GOOD], {"subset": "Training "}, None, [("subset", "error")]),
         ([GOOD], {"subset": "TRAIN"}, None, []),
         ([GOOD], {"subset": "trainning"}, None, [("subset", "error")]),
-        ([GOOD], {"subset": "testing"}, None, []),
+        ([GOOD], {"subset": "testing"}, None, [("left_out", "keep")]),
+        # Every pair counts, not neighbours alone.
+        ([(0.0, 9.0, "run"), (1.0, 2.0, "run"), (3.0, 4.0, "run")], {}, None, [("overlap", "keep")] * 2),
         ([(1.0, 4.0, "Run")], {}, None, [("label", "error")]),
         ([(1.0, 4.0, "sleep")], {}, None, [("label", "error")]),
     ],
@@ -179,7 +181,17 @@ def test_official_annotations(shared):
     assert counts == COUNTS
 
 
-COUNTS = {"overlap": 163, "zero_length": 70, "duplicate": 45}
+COUNTS = {"overlap": 290, "zero_length": 70, "duplicate": 45}
+
+
+def test_subsets_that_are_not_used_are_one_finding_each():
+    videos = [video(GOOD, name="a"), *(video(GOOD, name=f"t{k}", subset="testing") for k in range(3))]
+    videos += [video(GOOD, name="u", subset=""), video(GOOD, name="x", subset="extra")]
+    _, findings = examine(videos, policy())
+    assert [(f.video, f.finding, f.value, f.action) for f in findings] == [
+        ("", "left_out", "3 videos of subset 'testing'", "keep"),
+        ("", "left_out", "1 videos of subset 'extra'", "keep"),
+    ]
 
 
 def test_the_report_of_several_files(tmp_path):

@@ -42,6 +42,12 @@ def segment(times):
         (segment([False, True]), "segment is "),
         (document(duration=True), "duration True"),
         (document(subset=None), "subset None"),
+        (document(duration=-5), "'v': duration -5: expected seconds"),
+        (document(duration="1_0"), "duration '1_0'"),
+        (segment(["1_0", 40]), "a time '1_0'"),
+        (document(doubts=5), "doubts 5: expected names of findings"),
+        (document(frames=float("nan")), "'v': frames nan: expected a number"),
+        (document(feature_frame="many"), "'v': feature_frame 'many': expected a number"),
         ('{"database": {"v": {"subset": "a"}, "v": {"subset": "a"}}}', "'v' occurs twice"),
         (
             '{"v_a": {"duration_second": 9, "annotations": [{"segment": [1, 2, 3], "label": "run"}]}}',
@@ -82,6 +88,7 @@ def test_our_own_table(tmp_path, change):
         ("video,t-start,t-end,label\na,,,run\n", "line 2: label 'run' without times"),
         ("video,t-start,t-end,label,t-start\na,1,2,run,7\n", "column 't-start' occurs twice"),
         ("video,t-start,t-end,label\na,1,inf,run\n", "segment 1 - inf s"),
+        ("video,t-start,t-end,label\na,1,1_0,run\n", "t-end '1_0': expected seconds"),
     ],
 )
 def test_a_folder(tmp_path, table, message):
@@ -90,6 +97,11 @@ def test_a_folder(tmp_path, table, message):
     (tmp_path / "s.csv").write_text(table)
     with pytest.raises(TspError, match=message):
         read_source(read, [tmp_path / "videos", tmp_path / "s.csv"])
+
+
+def test_a_duration_of_0_is_unknown(tmp_path):
+    (tmp_path / "a.json").write_text(document(duration=0))
+    assert [v.duration_s for v in read_source(activitynet.read, [tmp_path / "a.json"])] == [None]
 
 
 def test_a_link_to_itself_is_no_file(tmp_path):

@@ -68,6 +68,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def on_page(self, asked, count):
         self.send(200, b"<html>sign in</html>", Content_Type="text/html; charset=utf-8")
 
+    def on_xhtml(self, asked, count):
+        self.send(200, b"<html/>", Content_Type="application/xhtml+xml")
+
+    def on_json(self, asked, count):
+        self.send(200, b"{}", Content_Type="application/json")
+
     def on_empty(self, asked, count):
         self.send(200)
 
@@ -187,6 +193,8 @@ def test_what_the_server_said_is_recorded(server, tmp_path):
         ("forbidden", "private", "HTTP 403"),
         ("teapot", "blocked", "HTTP 418"),
         ("page", "blocked", "text/html instead of a video"),
+        ("xhtml", "blocked", "application/xhtml+xml instead of a video"),
+        ("json", "blocked", "application/json instead of a video"),
         ("empty", "corrupt", "empty file"),
     ],
 )
@@ -376,7 +384,7 @@ def test_local_files_on_another_disk_are_copied(tmp_path, monkeypatch):
     assert path.stat().st_ino != (tmp_path / "a.xyz").stat().st_ino
 
 
-@pytest.mark.parametrize("source", ["", "/no/such/file.mp4", "/tmp", "ftp://127.0.0.1/a.mp4"])
+@pytest.mark.parametrize("source", ["", "/no/such/file.mp4", "/tmp", "x" * 5000, "/" + "y/" * 3000])
 def test_local_files_that_are_none(tmp_path, source):
     assert refused(source, tmp_path)[0] == "gone"
 

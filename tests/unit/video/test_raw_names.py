@@ -1,5 +1,7 @@
 """Which files of a folder are videos, and which video a name stands for."""
 
+import unicodedata
+
 import pytest
 
 from tsp.datasets import folder as own
@@ -80,8 +82,31 @@ def test_links_are_followed_and_loops_end(place, tmp_path_factory):
     (elsewhere / "back").symlink_to(place.folder)
     (place.folder / "a_link_to_in").symlink_to(place.folder / "in")
     (place.folder / "dead").symlink_to(place.folder / "none")
-    assert sorted(path.name for path in files_below(place.folder)) == ["a.mp4", "b.mp4"]
+    assert sorted(path.name for path in files_below(place.folder)) == ["a.mp4", "b.mp4", "dead"]
     assert found(place.folder)["a"] == ["in/a.mp4"]
+
+
+def test_a_broken_link_is_a_missing_video(place):
+    place("a.mp4")
+    (place.folder / "b.mp4").symlink_to(place.folder / "unmounted/b.mp4")
+    assert found(place.folder) == {"a": ["a.mp4"], "b": ["b.mp4"]}
+    assert sources(place.folder, place.folder, "b") == ["b.mp4"]
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("stated", ["NFC", "NFD"])
+def test_accents_are_found_in_both_forms(place, on_disk, stated):
+    name = "caf\u00e9"
+    file = unicodedata.normalize(on_disk, name) + ".mp4"
+    place(file)
+    assert sources(place.folder, place.folder, unicodedata.normalize(stated, name)) == [file]
+
+
+def test_two_files_that_differ_in_the_form_of_an_accent_alone(place):
+    for form in ("NFC", "NFD"):
+        place(unicodedata.normalize(form, "caf\u00e9") + ".mp4")
+    with pytest.raises(TspError, match=r"have the same name"):
+        sources(place.folder, place.folder, "caf\u00e9")
 
 
 def annotated(folder, *names):

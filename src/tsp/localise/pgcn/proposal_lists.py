@@ -258,7 +258,7 @@ def read_list(path: str | Path, *, normalised: bool = False, frames: Mapping[str
         frames: numbers of frames by name, for the videos of a normalised list that states none (1).
 
     Raises:
-        TspError: shares without a number of frames, or in a list that is not said to be normalised; else naming
+        TspError: shares without a number of frames, or without `normalised`; else naming
     """
     blocks: list[list[str]] = []
     for line in map(str.strip, read_text(path).splitlines()):
