@@ -158,6 +158,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
+@functools.cache
 def _located(reader: str, annotations: tuple[str, ...], videos: str | None, url: str) -> list[Video]:
     found, local = _annotated(reader, annotations), _local_files(videos)
     return [replace(v, source=_source(v, videos, url, local)) for v in found]

@@ -106,7 +106,7 @@ def _normalise(layer: nn.BatchNorm3d, x: Tensor) -> Tensor:
         _fill(part, x.shape[1], dim=0) for part in (layer.running_mean, layer.running_var, layer.weight, layer.bias)
     )
     made = functional.batch_norm(x, mean, var, weight, bias, layer.training, layer.momentum, layer.eps)
-    if layer.training:
+    if layer.training and layer.track_running_stats:
         with torch.no_grad():
             layer.running_mean.copy_(mean[: layer.num_features])
             layer.running_var.copy_(var[: layer.num_features])

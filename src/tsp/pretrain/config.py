@@ -22,6 +22,10 @@ class PretrainTrainer(TrainerConfig):
     """Length of the linear warm-up, in epochs (released code)."""
     milestones: tuple[int, ...] = (4, 6)
     """Epochs, counted from 0, at whose start the rate is multiplied by `gamma` (released code)."""
+    replicas: int = 2
+    """Parts of a global batch, each with its own batch norm: the paper's two GPUs, on any number of devices."""
+    loss_mean: Literal["global", "replica"] = "replica"
+    """Mean of each replica's own mean loss (released code), or means over the global batch."""
     checkpoint_every: int | None = 500
     """Optimiser steps between checkpoints inside an epoch; null: after each epoch only."""
 
@@ -77,8 +81,8 @@ class RunConfig:
     """Learning rate of the residual stages, before `lr_scale`."""
     head_lr: float = 2e-3
     """Learning rate of the heads, before `lr_scale`."""
-    lr_scale: Literal["none", "devices", "batch"] = "none"
-    """Multiply all rates by the number of devices (released code), by (global batch / 32), or not at all."""
+    lr_scale: Literal["none", "replicas", "batch"] = "replicas"
+    """Multiply all rates by the number of replicas (released code), by (global batch / 32), or not at all."""
     clips_per_segment: int = 5
     """Clips drawn from every segment in each epoch."""
     short_segments: Literal["drop", "center"] = "drop"

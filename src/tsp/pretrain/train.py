@@ -68,9 +68,9 @@ class TspTask:
         return made
 
     def _scale(self) -> float:
-        devices = distributed.world_size()
-        batch = devices * self.run.trainer.batch_size * self.run.trainer.accumulate
-        return {"none": 1.0, "devices": float(devices), "batch": batch / REFERENCE_BATCH}[self.run.lr_scale]
+        trainer = self.run.trainer
+        batch = trainer.replicas * trainer.batch_size * trainer.accumulate
+        return {"none": 1.0, "replicas": float(trainer.replicas), "batch": batch / REFERENCE_BATCH}[self.run.lr_scale]
 
     def _logits(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         clips = network_input(batch, self.form)

@@ -11,7 +11,11 @@ class TrainerConfig:
     epochs: int = 8
     """Passes over the training data."""
     batch_size: int = 32
-    """Items of a batch, per process."""
+    """Items of a batch, per replica."""
+    replicas: int = 1
+    """Parts of a global batch, each with its own batch norm, however many devices share them (released TSP: 2 GPUs)."""
+    loss_mean: Literal["global", "replica"] = "global"
+    """Losses are means over the global batch, or means of each replica's own mean, as on several GPUs as released."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """SGD with momentum, or Adam; weight decay is the L2 kind in both."""
     momentum: float = 0.9
@@ -63,7 +67,7 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that would fail only during training."""
-        for name in ("epochs", "batch_size", "accumulate", "validate_every", "log_every"):
+        for name in ("epochs", "batch_size", "replicas", "accumulate", "validate_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"trainer: {name} is {getattr(self, name)}, expected at least 1")
         for name in ("patience", "checkpoint_every"):

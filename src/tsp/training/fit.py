@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Dataset
 
 from tsp.encoders.channels_last import to_channels_last
@@ -41,8 +42,10 @@ def fit(
 
     On a CPU a resumed training gives bit for bit the weights of an uninterrupted one. Inside
     `distributed.launch` every process calls `fit` with equal arguments. Gradients are those of the global
-    batch of `batch_size` times processes items. Batch norm is not synchronised: the first rank's running
-    statistics are validated and kept.
+    batch of `batch_size` times `replicas` items, whose replicas this process plays one after the other or shares with
+    others. Batch norm is not synchronised: the first replica's running statistics are validated and kept.
+
+    Paper: section 4 (two GPUs); tsp.md 7.1.
 
     Args:
         task: model, losses, metric; an optional text `fingerprint` must match that of a checkpoint to resume from.
@@ -58,7 +61,8 @@ def fit(
         The chosen epoch's metric and weights, and the history; the task's model holds those weights too.
 
     Raises:
-        TspError: no data, a loss or metric is not finite, the disk is full, the checkpoint is of another configuration.
+        TspError: no data, processes that do not divide the replicas, a loss or metric is not finite, the disk is full,
+            the checkpoint is of another configuration.
     """
     return _Fit(task, train_data, valid_data, config, Path(work_dir), workers=workers, device=device).run()
 
@@ -77,6 +81,12 @@ class _Fit:
     ) -> None:
         if len(train_data) == 0 or (valid_data is not None and len(valid_data) == 0):
             raise TspError("nothing to train or validate on: the data set is empty; check the segments file")
+        if config.replicas % distributed.world_size():
+            possible = ", ".join(str(n) for n in range(1, config.replicas + 1) if config.replicas % n == 0)
+            raise TspError(
+                f"{distributed.world_size()} devices cannot share {config.replicas} replicas; use {possible}, or set"
+                " trainer.replicas, which makes another experiment"
+            )
         self.task, self.config, self.work_dir, self.workers = task, config, work_dir, workers
         self.train_data, self.valid_data = train_data, valid_data
         self.device = distributed.pick_device(device)
@@ -87,14 +97,14 @@ class _Fit:
         distributed.copy_from_first(task.model)
         self.optimizer = optim.make_optimizer(task.param_groups(), config)
         self.parameters = [p for g in self.optimizer.param_groups for p in g["params"] if p.requires_grad]
-        self.steps_per_epoch = -(-len(EpochBatches(len(train_data), config.batch_size)) // config.accumulate)
+        self.norms = [m for m in task.model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+        self.steps_per_epoch = -(-len(self._batches(0, 0)) // config.accumulate)
         self.schedule = optim.make_schedule(config, self.steps_per_epoch)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.amp == "fp16")
         self.hash = checkpoint.config_hash(
             config,
             rates=optim.rates(self.optimizer),
             items=[len(train_data), 0 if valid_data is None else len(valid_data)],
-            processes=distributed.world_size(),
             task=getattr(task, "fingerprint", ""),
         )
         self.epoch = self.position = 0
@@ -136,15 +146,10 @@ class _Fit:
         return self._result()
 
     def _train_epoch(self) -> None:
-        config, size = self.config, len(self.train_data)
+        config = self.config
         if hasattr(self.train_data, "set_epoch"):
             self.train_data.set_epoch(self.epoch)
-        batches = EpochBatches(
-            size,
-            config.batch_size,
-            keys=(config.seed, self.epoch),
-            skip=self.position * config.accumulate,
-        )
+        batches = self._batches(self.epoch, self.position * config.accumulate)
         if self.position == self.steps_per_epoch:
             return
         stream = self._loader(self.train_data, batches)
@@ -155,16 +160,16 @@ class _Fit:
         started, done = time.monotonic(), 0
         self.unbroken, self.finite_steps = (torch.full((), x, device=self.device) for x in (1, 0))
         for step in steps:
-            first = step * config.accumulate
-            group = list(itertools.islice(stream, config.accumulate))
-            self._step(group, [batches.is_filler(first + i) for i in range(len(group))])
+            numbers = range(step * config.accumulate, min((step + 1) * config.accumulate, len(batches)))
+            fillers = [[batches.is_filler(number, replica) for replica in batches.own] for number in numbers]
+            self._step([(list(itertools.islice(stream, len(row))), row) for row in fillers])
             self.position, done = step + 1, done + 1
             is_last, every = self.position == self.steps_per_epoch, config.checkpoint_every
             if is_last or self.position % config.log_every == 0 or (every and self.position % every == 0):
                 self._check_losses(self.position - done)
             if self.position % config.log_every == 0:
                 speed = done / (time.monotonic() - started)
-                self._log_window(speed * config.batch_size * config.accumulate)
+                self._log_window(speed * config.batch_size * config.replicas * config.accumulate)
             if every and self.position % every == 0 and not is_last:
                 self._save()
 
@@ -186,20 +191,24 @@ class _Fit:
             f"{rates}; the last good checkpoint is in {self.work_dir}; try lower rates or amp 'off'"
         )
 
-    def _step(self, group: list[Any], fillers: list[bool]) -> None:
-        """One optimiser step over the batches of `group`."""
+    def _batches(self, epoch: int, skip: int) -> EpochBatches:
+        config = self.config
+        padded, keys = config.loss_mean == "replica", (config.seed, epoch)
+        size, replicas = len(self.train_data), config.replicas
+        return EpochBatches(size, config.batch_size, keys=keys, skip=skip, replicas=replicas, padded=padded)
+
+    def _step(self, group: list[tuple[list[Any], list[bool]]]) -> None:
+        """One optimiser step over global batches: of each the batches of this process's replicas, and which count."""
         config, factor = self.config, self.schedule(self.iteration)
         optim.set_rates(self.optimizer, factor)
         self.optimizer.zero_grad(set_to_none=True)
-        for batch, filler in zip(group, fillers, strict=True):
-            with self._autocast():
-                terms = self.task.loss(self._move(batch))
-            loss, sums = _normalise(terms, ignore=filler)
-            torch.autograd.backward(self.scaler.scale(loss / len(group)))
-            for name, pair in sums.items():
-                self.window[name] = self.window.get(name, 0) + pair
-                self.total[name] = self.total.get(name, 0) + pair
-                self.unbroken *= torch.isfinite(pair[0])
+        for batches, fillers in group:
+            for loss, sums in self._losses(batches, fillers):
+                torch.autograd.backward(self.scaler.scale(loss / len(group)))
+                for name, pair in sums.items():
+                    self.window[name] = self.window.get(name, 0) + pair
+                    self.total[name] = self.total.get(name, 0) + pair
+                    self.unbroken *= torch.isfinite(pair[0])
         self.finite_steps += self.unbroken
         distributed.add_up_gradients(self.parameters)
         if config.grad_clip is not None:
@@ -207,6 +216,32 @@ class _Fit:
             torch.nn.utils.clip_grad_norm_(self.parameters, config.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+
+    def _losses(self, batches: list[Any], fillers: list[bool]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """Losses of a global batch to be passed back one by one, and their sums and counts for the log."""
+        terms = (self._forward(batch, number) for number, batch in enumerate(batches))
+        if self.config.loss_mean == "replica":
+            for own in terms:
+                loss, sums = _normalise(own, _counts(own))
+                yield loss / self.config.replicas, sums
+            return
+        # The counts of all replicas come first, so that all of this process's networks stay in memory.
+        found = list(terms)
+        counts = [_counts(own) * (not filler) for own, filler in zip(found, fillers, strict=True)]
+        everywhere = distributed.add_up(torch.stack(counts).sum(0))
+        for own, count, filler in zip(found, counts, fillers, strict=True):
+            yield _normalise(own, everywhere, count, ignore=filler)
+
+    def _forward(self, batch: Any, number: int) -> Mapping[str, LossTerm]:
+        """Loss terms of one replica; only the first one moves the running statistics of batch norms."""
+        for norm in self.norms:
+            norm.track_running_stats = number == 0
+        try:
+            with self._autocast():
+                return self.task.loss(self._move(batch))
+        finally:
+            for norm in self.norms:
+                norm.track_running_stats = True
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
@@ -271,7 +306,7 @@ class _Fit:
             "epoch": self.epoch,
             "iteration": self.iteration,
             "lr": optim.rates(self.optimizer),
-            "items_per_s": round(items_per_s * distributed.world_size(), 2),
+            "items_per_s": round(items_per_s, 2),
         }
         self.log.write(record | {f"train/{name}": value for name, value in self._means(self.window).items()})
         self.window = {}
@@ -348,23 +383,28 @@ class _Fit:
             group.update(options)
 
 
-def _normalise(terms: Mapping[str, LossTerm], *, ignore: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """A loss whose gradients, summed over ranks, are those of the global means; and detached sums and counts."""
-    some = next(iter(terms.values())).sum
-    own = torch.stack([_on_device(t.count, some.device) for t in terms.values()]) * (not ignore)
-    counts = distributed.add_up(own.clone())
-    loss, sums = some.new_zeros(()), {}
+def _counts(terms: Mapping[str, LossTerm]) -> Tensor:
+    """How many items each loss sums, float64."""
+    device = next(iter(terms.values())).sum.device
+    return torch.stack([_on_device(term.count, device) for term in terms.values()]).detach()
+
+
+def _normalise(
+    terms: Mapping[str, LossTerm], counts: Tensor, own: Tensor | None = None, *, ignore: bool = False
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted sum of the losses divided by `counts`; and detached sums and own counts (None: these)."""
+    loss, sums = next(iter(terms.values())).sum.new_zeros(()), {}
     for i, (name, term) in enumerate(terms.items()):
         value = term.sum * (not ignore)
         mean = value / torch.where(counts[i] > 0, counts[i], 1.0).to(value.dtype)
         loss = loss + term.weight * mean
-        sums[name] = torch.stack([value.detach().double(), own[i]])
+        sums[name] = torch.stack([value.detach().double(), (counts if own is None else own)[i]])
     return loss, sums
 
 
 def _on_device(count: Tensor | float, device: torch.device) -> Tensor:
     if isinstance(count, Tensor):
-        return count.detach().double()
+        return count.double()
     return torch.full((), count, dtype=torch.float64, device=device)  # filled there: a copy would make the host wait
 
 

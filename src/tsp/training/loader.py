@@ -1,5 +1,6 @@
 """Batches in a reproducible order, from any position of an epoch."""
 
+import itertools
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,44 +14,61 @@ from tsp.training.seeds import torch_rng
 
 
 class EpochBatches(Sampler[list[int]]):
-    """This rank's batches of one epoch.
+    """The batches of one epoch for the replicas that this process plays.
 
-    A global batch is `batch_size * world` consecutive items of the epoch's order. Every world-th item of it
-    from `rank` on is this rank's batch, so two processes train on the same items as one process with twice the
-    batch size. If the last global batch has no item for this rank, it gets the first one, marked by
-    `is_filler`, so that all ranks take equally many steps.
+    A global batch is `batch_size * replicas` consecutive items of the epoch's order. Every replicas-th item of it from
+    r on is the batch of replica r; the replicas are divided evenly among the processes, in order.
 
     Args:
         size: items of the data set.
-        batch_size: items of this rank's batch; the last one may be smaller.
-        keys: seeds of the order, by convention (seed, epoch); None: natural order, no filler.
-        skip: batches that are already done.
+        batch_size: items of a replica's batch; the last one may be smaller.
+        keys: seeds of the order, by convention (seed, epoch); None: natural order.
+        skip: global batches that are already done.
+        replicas: None: one for each process.
+        padded: repeat the first items of the order until the replicas divide it, as the released code. Otherwise a
+            replica without an item in the last global batch gets the first one of it, marked by `is_filler`, so that
+            all replicas take equally many steps; in natural order it gets none.
     """
 
-    def __init__(self, size: int, batch_size: int, *, keys: tuple[int, ...] | None = None, skip: int = 0) -> None:
-        self.size, self.keys, self.skip = size, keys, skip
-        self.rank, self.world = distributed.rank(), distributed.world_size()
-        self.chunk = batch_size * self.world
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        *,
+        keys: tuple[int, ...] | None = None,
+        skip: int = 0,
+        replicas: int | None = None,
+        padded: bool = False,
+    ) -> None:
+        self.size, self.keys, self.skip, self.padded = size, keys, skip, padded
+        self.replicas = replicas or distributed.world_size()
+        share = self.replicas // distributed.world_size()
+        self.own = range(distributed.rank() * share, (distributed.rank() + 1) * share)
+        self.chunk = batch_size * self.replicas
 
     def __len__(self) -> int:
-        """Batches of the whole epoch, skipped ones included."""
+        """Global batches of the whole epoch, skipped ones included."""
         return -(-self.size // self.chunk)
 
-    def is_filler(self, batch: int) -> bool:
-        """Whether this rank's batch is a repeated item that must not count."""
-        return self.size - batch * self.chunk <= self.rank
+    def is_filler(self, batch: int, replica: int) -> bool:
+        """Whether a replica's batch is a repeated item that must not count."""
+        return not self.padded and self.size - batch * self.chunk <= replica
 
     def __iter__(self) -> Iterator[list[int]]:
+        """For each global batch the batches of this process's replicas."""
         if self.keys is None:
             order = list(range(self.size))
         else:
             order = torch.randperm(self.size, generator=torch_rng(*self.keys)).tolist()
+        if self.padded:
+            order += list(itertools.islice(itertools.cycle(order), -self.size % self.replicas))
         for batch in range(self.skip, len(self)):
             items = order[batch * self.chunk : (batch + 1) * self.chunk]
-            if not self.is_filler(batch):
-                yield items[self.rank :: self.world]
-            elif self.keys is not None:
-                yield items[:1]
+            for replica in self.own:
+                if not self.is_filler(batch, replica):
+                    yield items[replica :: self.replicas]
+                elif self.keys is not None:
+                    yield items[:1]
 
 
 def make_loader(

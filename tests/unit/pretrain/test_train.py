@@ -19,7 +19,7 @@ from tsp.pretrain.model import TspModel
 from tsp.pretrain.train import PretrainInputs, TspTask, pretrain
 from tsp.training.distributed import launch
 
-TRAINER = PretrainTrainer(epochs=2, batch_size=8, warmup_epochs=0.0)
+TRAINER = PretrainTrainer(epochs=2, batch_size=8, warmup_epochs=0.0, replicas=1, loss_mean="global")
 RUN = RunConfig(dataset="toy", encoder="tiny", clips_per_segment=2, trainer=TRAINER, head_lr=0.1, cache="memory")
 
 
@@ -117,7 +117,7 @@ def test_rates_of_the_groups():
     assert set(made) == {"backbone", "heads"} and not model.features.stem[0].weight.requires_grad
     # A batch of 8 is a quarter of the paper's.
     assert groups(lr_scale="batch")[1]["heads"]["lr"] == pytest.approx(0.025)
-    assert groups(lr_scale="devices")[1]["heads"]["lr"] == 0.1
+    assert groups(lr_scale="replicas")[1]["heads"]["lr"] == 0.1
 
 
 def test_frozen_stem_changes_no_number():
@@ -161,7 +161,8 @@ def test_a_rate_reaches_the_optimiser_in_five_hands(tmp_path, inputs, monkeypatc
 @pytest.mark.slow
 def test_two_processes_write_one_encoder(tmp_path, inputs):
     options = {"work_dir": tmp_path / "work", "device": "cpu"}
-    work = functools.partial(pretrain, RUN, ENCODER, inputs, output=tmp_path / "encoder.safetensors", **options)
+    run = dataclasses.replace(RUN, trainer=dataclasses.replace(TRAINER, replicas=2, loss_mean="replica"))
+    work = functools.partial(pretrain, run, ENCODER, inputs, output=tmp_path / "encoder.safetensors", **options)
     launch(work, 2)
     assert len(json.loads((tmp_path / "encoder.json").read_text())["epochs"]) == 2
     untrained = dataclasses.replace(RUN, dataset=None)

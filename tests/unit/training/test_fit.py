@@ -272,7 +272,7 @@ def test_half_written_files_of_a_killed_process_are_dropped(tmp_path):
 def test_two_processes_equal_one(tmp_path, size):
     """The same global batches, the last one with nothing (17 items) for the second process."""
     for name, world, batch in [("one", 1, 8), ("two", 2, 4)]:
-        config = dataclasses.replace(CONFIG, batch_size=batch, checkpoint_every=None)
+        config = dataclasses.replace(CONFIG, batch_size=batch, replicas=world, checkpoint_every=None)
         launch(one_process, world, (str(tmp_path / name), Points(size), config))
     one, two = (torch.load(tmp_path / name / "result.pt") for name in ("one", "two"))
     for name in one["state"]:
@@ -284,7 +284,7 @@ def test_two_processes_equal_one(tmp_path, size):
 @pytest.mark.slow
 def test_error_of_a_process_is_the_callers(tmp_path):
     with pytest.raises(TspError, match="data set is empty"):
-        launch(one_process, 2, (str(tmp_path), Points(0), CONFIG))
+        launch(one_process, 2, (str(tmp_path), Points(0), dataclasses.replace(CONFIG, replicas=2)))
 
 
 LAUNCHER = """#!{python}
@@ -311,7 +311,7 @@ def launcher(tmp_path, monkeypatch):
 def test_tasks_of_a_cluster_equal_one_process(tmp_path, launcher):
     config = dataclasses.replace(CONFIG, checkpoint_every=None)
     for name, world, batch in [("one", 1, 8), ("two", 2, 4)]:
-        options = dataclasses.replace(config, batch_size=batch)
+        options = dataclasses.replace(config, batch_size=batch, replicas=world)
         launch(one_process, world, (str(tmp_path / name), Points(22), options), launcher)
     one, two = (torch.load(tmp_path / name / "result.pt")["state"] for name in ("one", "two"))
     for name in one:
@@ -322,6 +322,6 @@ def test_tasks_of_a_cluster_equal_one_process(tmp_path, launcher):
 @pytest.mark.slow
 def test_faults_of_a_clusters_tasks(tmp_path, launcher):
     with pytest.raises(TspError, match="data set is empty"):
-        launch(one_process, 2, (str(tmp_path), Points(0), CONFIG), launcher)
+        launch(one_process, 2, (str(tmp_path), Points(0), dataclasses.replace(CONFIG, replicas=2)), launcher)
     with pytest.raises(TspError, match="no-such-launcher"):
         launch(one_process, 2, (str(tmp_path), Points(22), CONFIG), "no-such-launcher")

@@ -44,8 +44,8 @@ def test_impossible_options_are_refused(wrong):
 def ranks(size, batch_size, world, **options):
     made = []
     for rank in range(world):
-        batches = EpochBatches(size, batch_size, **options)
-        batches.rank, batches.world, batches.chunk = rank, world, batch_size * world
+        batches = EpochBatches(size, batch_size, replicas=world, **options)
+        batches.own = range(rank, rank + 1)
         made.append(batches)
     return made
 
@@ -55,7 +55,7 @@ def ranks(size, batch_size, world, **options):
 def test_ranks_share_every_item_once(size, world):
     made = ranks(size, 2, world, keys=(0, 1))
     assert {len(list(b)) for b in made} == {len(made[0])}
-    seen = [i for b in made for n, items in enumerate(b) if not b.is_filler(n) for i in items]
+    seen = [i for b in made for n, items in enumerate(b) if not b.is_filler(n, b.own[0]) for i in items]
     assert sorted(seen) == list(range(size))
     validation = [i for b in ranks(size, 2, world) for items in b for i in items]
     assert sorted(validation) == list(range(size))
@@ -64,6 +64,21 @@ def test_ranks_share_every_item_once(size, world):
 def test_global_batches_do_not_depend_on_the_ranks():
     (one,), two = ranks(24, 6, 1, keys=(0, 1)), ranks(24, 3, 2, keys=(0, 1))
     assert [set(b) for b in one] == [set(a) | set(b) for a, b in zip(*two, strict=True)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 12, 13])
+def test_one_process_plays_the_batches_of_all_replicas(size):
+    played = list(EpochBatches(size, 2, keys=(0, 1), replicas=3))
+    shared = [batch for row in zip(*ranks(size, 2, 3, keys=(0, 1)), strict=True) for batch in row]
+    assert played == shared
+
+
+def test_padding_repeats_the_first_items_of_the_order():
+    order = [i for batch in EpochBatches(7, 7, keys=(0, 1)) for i in batch]
+    batches = EpochBatches(7, 2, keys=(0, 1), replicas=4, padded=True)
+    expected = [[order[0], order[4]], [order[1], order[5]], [order[2], order[6]], [order[3], order[0]]]
+    assert list(batches) == expected
+    assert not any(batches.is_filler(0, r) for r in range(4))
 
 
 def test_order_changes_with_the_epoch_and_skips_exactly():

@@ -25,13 +25,21 @@ class Points(Dataset):
         return torch.tensor(x, dtype=torch.float32), -1 if index % 3 == 0 else int(x[0] > 0)
 
 
+class Sparse(Points):
+    """Few labels, so that some replicas and some whole batches have none."""
+
+    def __getitem__(self, index):
+        x, label = super().__getitem__(index)
+        return x, label if index % 9 == 1 else -1
+
+
 class Classify:
     metric = "accuracy"
     higher_is_better = True
 
     def __init__(self, *, plain=False, lr=0.1):
         seed_everything(3)
-        middle = [] if plain else [nn.BatchNorm1d(8), nn.Dropout(0.3)]
+        middle = {True: [], False: [nn.BatchNorm1d(8), nn.Dropout(0.3)], "norm": [nn.BatchNorm1d(8)]}[plain]
         self.model = nn.Sequential(nn.Linear(3, 8), *middle, nn.ReLU(), nn.Linear(8, 2))
         self.lr = lr
 
