@@ -9,6 +9,6 @@ def optional_path(value: Any) -> Path | None:
     return Path(value) if value else None
 
 
-def workers_of(job: Any) -> int:
-    """Loader workers of a step: all its threads but one; with one thread the step loads in its own process."""
-    return max(0, int(job.threads) - 1)
+def workers_of(job: Any, processes: int = 1) -> int:
+    """Loader workers of each process of a step: its share of the threads but one; with one thread none."""
+    return max(0, int(job.threads) // processes - 1)

@@ -152,7 +152,8 @@ def test_network_equals_the_published_one(layout):
     x = torch.randn(2, 6, 9, dtype=torch.float64)
     base = model.base(x)
     cells = torch.relu(definition(model.reduce(base), model.mix.weight, model.mix.bias, config.grid))
-    expected = model.map(torch.relu(model.first(cells))), model.start(base)[:, 0], model.end(base)[:, 0]
+    logits = model.map(torch.relu(model.first(cells))), model.start(base)[:, 0], model.end(base)[:, 0]
+    expected = [part.sigmoid() for part in logits]
     found = model(x)
     grads = [torch.autograd.grad(sum(p.square().sum() for p in parts), list(model.parameters()))
              for parts in (found, expected)]  # fmt: skip

@@ -229,7 +229,8 @@ def two_machines(cluster: Cluster, place: Workplace) -> Row:
     """Training started by the cluster's launcher, as in profiles/README.md."""
     folder, start = place.empty("two_nodes"), time.monotonic()
     targets = ["results/pretrain/mini_tsp/encoder.safetensors"]
-    status = Run(folder, place.configs, targets, "--set-resources", *TWO_MACHINES).wait()
+    configs = [*place.configs, Path(__file__).with_name("two_replicas.yaml")]
+    status = Run(folder, configs, targets, "--set-resources", *TWO_MACHINES).wait()
     logged = "".join(path.read_text() for path in (folder / "logs/pretrain").glob("mini_tsp.log"))
     job = next(job for job in cluster.jobs() if "pretrain" in job.get("Comment", ""))
     spread = (job["Partition"], job["NumNodes"], job.get("TresPerNode")) == ("gpu", "2", "gres:gpu:1")

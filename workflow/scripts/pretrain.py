@@ -14,6 +14,9 @@ from tsp.training.distributed import launch
 
 def main(job):
     config = read_config(job.input.config, ResolvedRun)
+    # Tasks of the cluster's launcher, or GPUs of this machine.
+    devices = max(1, job.resources.get("tasks", job.resources.get("gpu", 1))) if config.run.is_trained else 1
+    launcher = job.resources.get("mpi")
     inputs = PretrainInputs(
         train_segments=job.input.get("train"),
         valid_segments=job.input.get("valid"),
@@ -31,12 +34,10 @@ def main(job):
         inputs,
         output=job.output.weights,
         work_dir=job.params.work,
-        workers=workers_of(job),
+        workers=workers_of(job, 1 if launcher else devices),  # a launcher's tasks have the job's threads each
         code=job.params.code,
     )
-    # Tasks of the cluster's launcher, or GPUs of this machine.
-    devices = max(1, job.resources.get("tasks", job.resources.get("gpu", 1)))
-    launch(work, devices if config.run.is_trained else 1, launcher=job.resources.get("mpi"))
+    launch(work, devices, launcher=launcher)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def test_the_local_file_of_a_video_counts(tmp_path):
     (folder / "v_a.mp4").touch()
 
     def now():
-        for cached in (shard_digests, canonical_digest, listing._local_files):
+        for cached in (shard_digests, canonical_digest, listing._local_files, listing._located):
             cached.cache_clear()
         arguments = (READER, (str(path),))
         shards = shard_digests(*arguments, "training", 2, 2, videos=str(folder), url=URL)

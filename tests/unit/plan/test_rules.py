@@ -34,7 +34,7 @@ def test_only_the_last_shard_depends_on_their_number(paper, make_plan, w):
 
 def forget():
     """A process reads each annotation file once."""
-    for cached in (listing.shard_digests, listing.canonical_digest, listing._annotated):
+    for cached in (listing.shard_digests, listing.canonical_digest, listing._annotated, listing._located):
         cached.cache_clear()
 
 

@@ -16,6 +16,7 @@ def test_defaults_are_the_papers():
         (4, 6),
         0.01,
     )
+    assert (t.replicas, t.loss_mean, run.lr_scale, t.tf32) == (2, "replica", "replicas", False)
     assert (t.optimizer, t.amp, t.grad_clip, t.accumulate) == ("sgd", "off", None, 1)
     assert (run.stem_lr, run.clips_per_segment, run.flip) == (0, 5, 0.5)
 
