@@ -17,14 +17,14 @@ import torch
 import torch.distributed as dist
 
 from tsp.errors import TspError
+from tsp.training import cards
 
 log = logging.getLogger(__name__)
 SOURCE = Path(__file__).parents[2]
 # Key of the store under which a process reports its error.
 ERROR = "error"
-# Environment variables in which launchers state the rank of a process, and its rank on its machine.
+# Environment variables in which launchers state the rank of a process.
 RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-LOCAL_RANKS = ("SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID")
 
 
 def launch_tasks(launcher: str, fn: Callable[..., None], world: int, args: tuple[Any, ...]) -> None:
@@ -63,12 +63,14 @@ def launch_tasks(launcher: str, fn: Callable[..., None], world: int, args: tuple
 def task(call: Path, host: str, port: int, world: int) -> None:
     """Run the function in one of the processes and report its error to the starting process."""
     fn, args, level = pickle.loads(call.read_bytes())  # noqa: S301 - written by the starting process
-    number, local = _number(RANKS), _number(LOCAL_RANKS)
+    number = _number(RANKS)
     logging.basicConfig(level=level if number == 0 else logging.WARNING)
     store = dist.TCPStore(host, port, is_master=False, timeout=timedelta(minutes=10))
     on_gpus = torch.cuda.is_available()
-    if on_gpus:
-        torch.cuda.set_device(local % torch.cuda.device_count())
+    if cards.count():
+        (card,) = cards.claim(1)  # tasks of one machine take different ones, however the launcher numbers them
+        if on_gpus:
+            torch.cuda.set_device(card)
     dist.init_process_group("nccl" if on_gpus else "gloo", store=store, rank=number, world_size=world)
     try:
         fn(*args)

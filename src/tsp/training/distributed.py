@@ -14,6 +14,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from tsp.errors import TspError
+from tsp.training import cards
 from tsp.training.cluster import launch_tasks
 
 log = logging.getLogger(__name__)
@@ -30,14 +31,16 @@ def world_size() -> int:
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device called `name`; None: this rank's GPU if available, else the CPU.
+    """The device called `name`; None: a free GPU, which this process keeps, if there are any, else the CPU.
 
     Raises:
         TspError: `cuda` is requested and no GPU is available.
     """
     if name is None or name == "cuda":
-        if torch.cuda.is_available():
-            return torch.device("cuda", rank() % torch.cuda.device_count())
+        if cards.count():
+            (card,) = cards.claim(1)
+            if torch.cuda.is_available():
+                return torch.device("cuda", card)
         if name == "cuda":
             raise TspError("device 'cuda': PyTorch finds no GPU here; use 'cpu' or leave the device open")
     return torch.device(name or "cpu")
@@ -98,12 +101,12 @@ def launch(fn: Callable[..., None], world: int, args: tuple[Any, ...] = (), laun
 
     Args:
         fn: a function of a module or a partial of one, picklable; each process imports it. Its results go to files.
-        world: processes; one per GPU if the machine has that many, else all on the CPU.
+        world: processes; one per GPU, or all on the CPU if there is no GPU.
         args: arguments of `fn`, picklable.
         launcher: None: all on this machine; else the cluster's command to start them (`tsp.training.cluster`).
 
     Raises:
-        TspError: the error of one of the processes; the others are stopped.
+        TspError: the error of one of the processes; the others are stopped. Fewer GPUs than processes.
     """
     if world == 1:
         fn(*args)
@@ -117,8 +120,9 @@ def launch(fn: Callable[..., None], world: int, args: tuple[Any, ...] = (), laun
     context = mp.get_context("spawn")
     errors = context.SimpleQueue()
     level = logging.getLogger().getEffectiveLevel()
+    claimed = cards.claim(world) if cards.count() else None
     try:
-        mp.spawn(_process, (partial(fn, *args), world, port, errors, level), nprocs=world, join=True)
+        mp.spawn(_process, (partial(fn, *args), world, port, errors, level, claimed), nprocs=world, join=True)
     except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
         if errors.empty():
             raise
@@ -132,11 +136,14 @@ def _process(
     port: int,
     errors: SimpleQueue[str],
     level: int,
+    claimed: list[int] | None,
 ) -> None:
     logging.basicConfig(level=level if number == 0 else logging.WARNING)
-    on_gpus = torch.cuda.is_available() and torch.cuda.device_count() >= world
-    if on_gpus:
-        torch.cuda.set_device(number)
+    on_gpus = torch.cuda.is_available()
+    if claimed is not None:
+        cards.assign(claimed[number])
+    if on_gpus and claimed is not None:
+        torch.cuda.set_device(claimed[number])
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("nccl" if on_gpus else "gloo", rank=number, world_size=world)
     try:
