@@ -111,9 +111,8 @@ def _open(name: str) -> IO[bytes]:
 def _visible(there: int) -> list[str]:
     """Numbers or unique names of the visible cards, as CUDA counts them."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (
-        [str(k) for k in range(there)] if given is None else [w.strip() for w in given.split(",") if w.strip()][:there]
-    )
+    names = map(str, range(there)) if given is None else filter(None, map(str.strip, given.split(",")))
+    return list(names)[:there]
 
 
 def _names(there: int) -> list[str]:

@@ -1,5 +1,6 @@
 """Every GPU has one owner at a time; here with cards that are pretended."""
 
+import itertools
 import json
 import os
 import signal
@@ -47,7 +48,7 @@ def test_eight_jobs_on_four_cards_never_share_one(tmp_path):
     assert {name for names, _, _ in done for name in names} == {"0", "1", "2", "3"}
     held = sorted((name, begin, end) for names, begin, end in done for name in names)
     assert len(held) == 10
-    for (name, _, end), (other, begin, _) in zip(held, held[1:], strict=False):
+    for (name, _, end), (other, begin, _) in itertools.pairwise(held):
         assert name != other or end <= begin
 
 
