@@ -20,7 +20,19 @@ from tsp.plan import identity
 from tsp.plan.unfinished import Unfinished
 
 # Libraries that decide the bytes of results.
-LIBRARIES = ("torch", "torchvision", "av", "numpy", "scipy", "pandas", "h5py", "matplotlib", "spacy", "yt_dlp")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "av",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "h5py",
+    "matplotlib",
+    "spacy",
+    "yt_dlp",
+)
 log = logging.getLogger("tsp.steps")
 
 

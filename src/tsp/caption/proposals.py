@@ -17,15 +17,14 @@ from tsp.errors import TspError
 
 Floats = NDArray[np.float64]
 TINY = 1e-8
-ROUNDS, TOLERANCE = 300, 1e-4
 DIGITS = 5
 
 
-def anchors(lengths_s: Floats, count: int, seed: int) -> Floats:
-    """Typical lengths of segments, by k-means (Lloyd's algorithm, centres drawn from the lengths).
+def anchors(lengths_s: NDArray[np.floating], count: int, seed: int) -> NDArray[np.floating]:
+    """Typical lengths of segments: k-means of scikit-learn, one run from centres drawn from the lengths.
 
     Args:
-        lengths_s: of all segments; those that are not positive are ignored.
+        lengths_s: of all segments, in the precision to cluster in; those that are not positive are ignored.
         count: A.
         seed: of the draw.
 
@@ -36,26 +35,20 @@ def anchors(lengths_s: Floats, count: int, seed: int) -> Floats:
         TspError: fewer different lengths than anchors.
 
     Paper: BMT section 3.3; seed 13 as released.
-    Differs: the released code calls scikit-learn, whose results depend on its version; these are those of 1.9.
+    Differs: the anchors depend on the version of scikit-learn, which the released code does not state; here it is
+        pinned. The released code uses all threads, whose number changes the last digits; here it is one.
     """
+    # Imported here: inference does not need it.
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
     values = lengths_s[lengths_s > 0]
     if len(np.unique(values)) < count:
         raise TspError(f"{count} anchors of {len(np.unique(values))} different segment lengths; ask for fewer")
-    uniform = np.full(len(values), 1 / len(values))
-    draw = np.random.RandomState(seed).choice(len(values), size=count, replace=False, p=uniform)
-    centres, values, mean = np.sort(values[draw]), np.sort(values), values.mean()
-    totals = np.concatenate([[0.0], np.cumsum(values - mean)])
-    tolerance = TOLERANCE * values.var()
-    for _ in range(ROUNDS):
-        edges = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2)
-        bounds = np.concatenate([[0], edges, [len(values)]])
-        sizes = np.diff(bounds)
-        # If a value is drawn twice, one centre has no members and stays.
-        moved = np.where(sizes > 0, mean + np.diff(totals[bounds]) / np.maximum(sizes, 1), centres)
-        shift, centres = ((moved - centres) ** 2).sum(), moved
-        if shift <= tolerance:
-            break
-    return np.asarray(np.sort(centres))
+    clusters = KMeans(n_clusters=count, init="random", n_init=1, random_state=seed)
+    with threadpool_limits(1):
+        clusters.fit(values[:, None])
+    return np.sort(clusters.cluster_centers_[:, 0])
 
 
 @dataclass(frozen=True)

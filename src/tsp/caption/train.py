@@ -280,9 +280,9 @@ def _whole(
 
 def _anchors(events: Sequence[Event], options: ProposalConfig) -> tuple[Tensor, Tensor]:
     """Anchors of sound and pictures, from all annotated segments, also of videos that are not available."""
-    lengths = np.array([e.end_s - e.start_s for e in events])
+    lengths = np.array([e.end_s - e.start_s for e in events], np.float32)  # clustered in single precision, as released
     counts = (options.audio_anchors, options.video_anchors)
-    audio, video = (torch.from_numpy(anchors(lengths, n, options.anchor_seed)).float() for n in counts)
+    audio, video = (torch.from_numpy(anchors(lengths, n, options.anchor_seed)) for n in counts)
     return audio, video
 
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 from unit.caption.make import CAPTIONER, PROPOSALS
 
 from tsp.caption.data import FILL, Streams, Whole, read_streams, usable
@@ -41,6 +43,16 @@ def test_anchors_are_the_middles_of_clusters():
     np.testing.assert_allclose(anchors(lengths, 2, 0), [1.0, 10.0], atol=1e-9)
     with pytest.raises(TspError, match="7 anchors of 6"):
         anchors(lengths, 7, 0)
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_anchors_are_scikit_learn_s(precision):
+    lengths = np.random.default_rng(1).lognormal(3, 1, 3000).astype(precision)
+    with threadpool_limits(1):
+        clusters = KMeans(n_clusters=40, init="random", n_init=1, random_state=13).fit(lengths[:, None])
+    found = anchors(lengths, 40, 13)
+    assert found.dtype == precision
+    np.testing.assert_array_equal(found, np.sort(clusters.cluster_centers_.ravel()))
 
 
 def test_the_later_of_two_segments_in_one_slot_counts():
