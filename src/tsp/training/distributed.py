@@ -122,7 +122,7 @@ def launch(fn: Callable[..., None], world: int, args: tuple[Any, ...] = (), laun
     level = logging.getLogger().getEffectiveLevel()
     claimed = cards.claim(world) if cards.count() else None
     try:
-        mp.spawn(_process, (partial(fn, *args), world, port, errors, level, claimed), nprocs=world, join=True)
+        mp.spawn(_process, (partial(fn, *args), (world, port), errors, level, claimed), nprocs=world, join=True)
     except (mp.ProcessRaisedException, mp.ProcessExitedException) as error:
         if errors.empty():
             raise
@@ -132,13 +132,13 @@ def launch(fn: Callable[..., None], world: int, args: tuple[Any, ...] = (), laun
 def _process(
     number: int,
     work: Callable[[], None],
-    world: int,
-    port: int,
+    group: tuple[int, int],
     errors: SimpleQueue[str],
     level: int,
     claimed: list[int] | None,
 ) -> None:
     logging.basicConfig(level=level if number == 0 else logging.WARNING)
+    world, port = group
     on_gpus = torch.cuda.is_available()
     if claimed is not None:
         cards.assign(claimed[number])
