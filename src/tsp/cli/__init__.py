@@ -38,10 +38,10 @@ steps on any files of the documented formats; `tsp COMMAND --help` lists their o
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse and run one command; a `TspError` is printed in one line, with exit status 1."""
-    args = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     quiet_libraries()
     try:
+        args = _parser().parse_args(arguments)
         status = int(args.run(args) or 0)
         sys.stdout.flush()
         return status

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
@@ -42,6 +43,8 @@ def parse_tious(text: str) -> tuple[float, ...]:
     from tsp.evaluation.detection import ACTIVITYNET_TIOUS
 
     try:
+        if "_" in text:
+            raise ValueError
         if ":" not in text:
             return tuple(float(t) for t in text.split(","))
         start, stop, step = (Decimal(t) for t in text.split(":"))
@@ -60,8 +63,21 @@ def _add_task(
     text: str,
 ) -> argparse.ArgumentParser:
     task: argparse.ArgumentParser = tasks.add_parser(name, help=text, description=text, epilog=EPILOG)
-    task.add_argument("--json", type=Path, help="write the scores here instead of to standard output")
+    task.add_argument(
+        "--json", type=Path, action=_OutputFile, help="write the scores here instead of to standard output"
+    )
     return task
+
+
+class _OutputFile(argparse.Action):
+    """A file to write; a folder is refused before anything is computed."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        if values.is_dir():
+            raise TspError(f"{option} {values}: is a folder; state a file")
+        setattr(namespace, self.dest, values)
 
 
 def _add_ground_truth(task: argparse.ArgumentParser) -> None:
@@ -119,7 +135,7 @@ def _detection(args: argparse.Namespace) -> int:
     result = score_file(
         _truth(args),
         args.predictions,
-        parse_tious(args.tiou) if args.tiou else default,
+        parse_tious(args.tiou) if args.tiou is not None else default,
         strict_compat=args.strict_compat,
         ignore_unknown_labels=args.ignore_unknown_labels,
     )
@@ -150,12 +166,15 @@ def _add_proposals(tasks: argparse._SubParsersAction) -> None:  # type: ignore[t
 def _proposals(args: argparse.Namespace) -> int:
     from tsp.evaluation.detection import ACTIVITYNET_TIOUS
     from tsp.evaluation.proposals import score_file, scores_json
+    from tsp.io.annotations import read_number
 
     try:
-        most = None if args.max_avg == "all" else float(args.max_avg)
-    except ValueError as error:
-        raise TspError(f"--max-avg {args.max_avg!r}: expected a number or `all`") from error
-    tious = parse_tious(args.tiou) if args.tiou else ACTIVITYNET_TIOUS
+        most = None if args.max_avg == "all" else read_number(args.max_avg, "--max-avg")
+        if most is not None and not 0 < most < math.inf:
+            raise ValueError
+    except (TypeError, ValueError) as error:
+        raise TspError(f"--max-avg {args.max_avg!r}: expected a positive number or `all`") from error
+    tious = parse_tious(args.tiou) if args.tiou is not None else ACTIVITYNET_TIOUS
     scores = scores_json(score_file(_truth(args), args.predictions, tious, max_proposals=most))
     header = [*(f"AR@{n} (%)" for n in scores["AR"]), "AUC (%)"]
     _write(args, scores, [header, [*map(_percent, scores["AR"].values()), f"{scores['AUC']:.2f}"]])
@@ -208,7 +227,7 @@ def _captions(args: argparse.Namespace) -> int:
     from tsp.evaluation.captions import CAPTION_TIOUS, caption_scores, scores_json
     from tsp.io.files import read_text
 
-    tious = parse_tious(args.tiou) if args.tiou else CAPTION_TIOUS
+    tious = parse_tious(args.tiou) if args.tiou is not None else CAPTION_TIOUS
     only = frozenset(read_text(args.videos).split()) if args.videos else None
     result = caption_scores(args.references, args.predictions, tious, most=args.max_proposals, only=only)
     scores = scores_json(result)
@@ -248,7 +267,7 @@ def _errors(args: argparse.Namespace) -> int:
     names = args.names or [p.name.removesuffix(".gz").removesuffix(".json") for p in args.predictions]
     if len(names) != len(args.predictions) or len(set(names)) < len(names):
         raise TspError(f"--names {' '.join(names)}: expected {len(args.predictions)} distinct names, one per file")
-    tious = parse_tious(args.tiou) if args.tiou else ERROR_TIOUS[args.dataset]
+    tious = parse_tious(args.tiou) if args.tiou is not None else ERROR_TIOUS[args.dataset]
     truth = with_durations(_truth(args), args.durations) if args.durations else _truth(args)
     instances = characterise(truth, BUCKETS[args.dataset])
     results = {}
@@ -323,14 +342,16 @@ def _truth(args: argparse.Namespace) -> "GroundTruth":
 
 def _write(args: argparse.Namespace, scores: dict[str, Any], table: Rows) -> None:
     """Write the scores as JSON to the file or standard output, and the table where it does not mix with the JSON."""
-    from tsp.io.files import write_json
+    from tsp.io.files import encoded, write_json
 
     lines = _lines(table)
     if args.json:
         write_json(args.json, scores)
         print("\n".join(lines))
         return
-    print(json.dumps(scores, indent=1, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(scores, indent=1, ensure_ascii=False, allow_nan=False)
+    encoded(text, "scores")  # a lone surrogate, as in a label, cannot be printed either
+    print(text)
     if sys.stderr.isatty():
         print("\n".join(lines), file=sys.stderr)
 

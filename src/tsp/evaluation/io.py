@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tsp.errors import TspError
-from tsp.io.annotations import read_annotations
+from tsp.io.annotations import COVERAGE, read_annotations
 from tsp.io.files import read_json
 from tsp.io.predictions import read_predictions
 from tsp.names import ACTIVITYNET, feature_key, possible_keys
@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 DUPLICATE_S = 1e-3
 UNKNOWN = -1
+DURATION_COLUMNS = ["filename", "video-duration"]
 TIMELESS = (0.0, 1.0)  # entries without segment: any that is neither empty nor reversed
 # Number of the video, label, start and end in seconds.
 Row = tuple[int, str, float, float]
@@ -163,9 +164,23 @@ def instances_of(
         label=_ints([numbers[row[1]] for row in rows]),
         segments=segments,
         counts=_instance_counts(chosen, counted, rows),
-        durations=np.asarray([np.nan if v.duration_s is None else v.duration_s for v in counted], dtype=np.float64),
+        durations=np.asarray([_duration_s(v, where) for v in counted], dtype=np.float64),
         blocked=frozenset(blocked),
         options={"ground_truth": Path(where).name, "subset": subset, "dedup": dedup},
+    )
+
+
+def _duration_s(video: Video, where: str | Path) -> float:
+    """Stated duration, or that by which the stated `coverage` of an instance follows; NaN: unknown."""
+    if video.duration_s is not None:
+        if not np.isfinite(video.duration_s):
+            raise TspError(f"{where}: {video.name!r}: duration {video.duration_s}; expected seconds")
+        return video.duration_s
+    shares = video.extra.get(COVERAGE, [])
+    if len(shares) != len(video.segments):
+        return np.nan
+    return next(
+        ((s.end_s - s.start_s) / share for s, share in zip(video.segments, shares, strict=True) if share), np.nan
     )
 
 
@@ -183,14 +198,15 @@ def _instance_counts(chosen: Sequence[Video], counted: Sequence[Video], rows: Se
 
 
 def with_durations(truth: GroundTruth, metadata: str | Path) -> GroundTruth:
-    """Take the videos' durations from a metadata table instead.
+    """Take the videos' durations from a table with the columns `filename` and `video-duration` instead.
 
     Raises:
         TspError: a video with instances is not in the table.
     """
-    from tsp.io.tables import read_metadata  # imported here: pandas is slow to import, and no score needs it
+    from tsp.io.tables import read_table, require_numbers  # imported here: pandas is slow, and no score needs it
 
-    table = read_metadata(metadata)
+    table = read_table(metadata, DURATION_COLUMNS)
+    require_numbers(table, DURATION_COLUMNS[1:], metadata)
     known = dict(zip(table["filename"].map(feature_key), table["video-duration"].astype(float), strict=True))
     durations = np.asarray(
         [next((known[key] for key in possible_keys(name) if key in known), np.nan) for name in truth.videos]

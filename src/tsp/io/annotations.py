@@ -1,5 +1,6 @@
 """The canonical annotation file of any data set: the JSON of ActivityNet, one entry per video."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from tsp.io.files import read_json, write_json
 from tsp.names import file_name
 from tsp.types import Segment, Video
 
+# Field of a video: shares of its length that its instances cover, where the annotations state them (DETAD's files).
+COVERAGE = "coverage"
 KNOWN = {"subset", "duration", "filename", "source", "annotations"}
 
 
@@ -59,10 +62,19 @@ def _video(name: str, entry: Any, where: str) -> Video:
             duration_s=None if duration is None else read_number(duration, "duration"),
             segments=segments,
             source=str(entry.get("source", entry.get("url", ""))),
-            extra={k: v for k, v in entry.items() if k not in KNOWN},
+            extra={k: v for k, v in entry.items() if k not in KNOWN} | _coverage(annotations),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise TspError(f"{where}: expected a subset and, if any, a duration in seconds ({error!r})") from error
+
+
+def _coverage(annotations: list[dict[str, Any]]) -> dict[str, list[float]]:
+    if not annotations or any(a.get(COVERAGE) is None for a in annotations):
+        return {}
+    shares = [read_number(a[COVERAGE], COVERAGE) for a in annotations]
+    if not all(0 <= share < math.inf for share in shares):
+        raise ValueError(f"coverage {shares!r:.80}")
+    return {COVERAGE: shares}
 
 
 def read_number(value: Any, what: str) -> float:

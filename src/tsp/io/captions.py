@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tsp.errors import TspError
+from tsp.io.annotations import read_number
 from tsp.io.files import read_json, write_json
 
 
@@ -99,7 +100,7 @@ def write_captions(
 def _document(path: str | Path) -> dict[str, Any]:
     if Path(path).is_file() and not Path(path).stat().st_size:
         raise TspError(f"{path}: the file is empty; expected JSON")
-    document = read_json(path)
+    document = read_json(path, unique=True)
     if not isinstance(document, dict):
         raise TspError(f"{path}: expected a JSON object, found {type(document).__name__}")
     return document
@@ -108,6 +109,8 @@ def _document(path: str | Path) -> dict[str, Any]:
 def _reference(entry: Any, where: str) -> list[CaptionedEvent]:
     try:
         times, sentences = entry["timestamps"], entry["sentences"]
+        if not isinstance(times, list) or not isinstance(sentences, list):
+            raise TypeError(f"timestamps {times!r:.40}, sentences {sentences!r:.40}")
         paired = list(zip(times, sentences, strict=True))
     except (TypeError, KeyError, ValueError) as error:
         raise TspError(f"{where}: expected timestamps and as many sentences ({error!r})") from error
@@ -127,8 +130,10 @@ def _event(timestamp: Any, sentence: Any, score: Any, where: str) -> CaptionedEv
     if not isinstance(sentence, str):
         raise TspError(f"{where}: the sentence is {sentence!r:.80}; expected text")
     try:
-        start, end = (float(t) for t in timestamp)
-        score = None if score is None else float(score)
+        if not isinstance(timestamp, list | tuple):
+            raise TypeError(f"timestamp {timestamp!r:.40}")
+        start, end = (read_number(t, "time") for t in timestamp)
+        score = None if score is None else read_number(score, "score")
     except (TypeError, ValueError, OverflowError) as error:
         raise TspError(f"{where}: expected [start, end] in seconds and at most one score ({error!r})") from error
     _finite((start, end, score or 0.0), where)

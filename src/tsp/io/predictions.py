@@ -46,7 +46,7 @@ def read_predictions(path: str | Path) -> Predictions:
     """
     if Path(path).name.removesuffix(".gz").endswith(".txt"):
         return read_thumos14(path)
-    document = read_json(path)
+    document = read_json(path, unique=True)
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, dict):
         raise TspError(f"{path}: no 'results' object; expected an ActivityNet submission")
@@ -111,6 +111,8 @@ def read_thumos14(path: str | Path) -> Predictions:
             raise TspError(f"{where}: {len(words)} columns; expected video, start, end, class id and score")
         video, start, end, class_id, score = words
         try:
+            if "_" in start + end + class_id + score:
+                raise ValueError("digits with underscores")
             label = THUMOS14_CLASSES[int(class_id)]
             entry = {"segment": [float(start), float(end)], "score": float(score), "label": label}
         except KeyError as error:
@@ -129,10 +131,16 @@ def _error_in(entry: Any) -> str:
     try:
         segment = entry["segment"]
         start, end = segment
+        score = entry["score"]
         # A sum is finite only if all terms are; numbers given as text are accepted.
-        total = float(start) + float(end) + float(entry["score"])
+        total = float(start) + float(end) + float(score)
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         return f"expected segment [start, end] in seconds and a score ({error!r})"
-    if segment.__class__ is str:  # a text of two digits would unpack into two numbers
-        return f"segment is the text {segment!r}; expected [start, end] in seconds"
+    # A text of two digits, or an object of two numbered keys, would unpack into two numbers.
+    if segment.__class__ is not list and segment.__class__ is not tuple:
+        return f"segment is {segment!r:.80}; expected [start, end] in seconds"
+    if start.__class__ is not float or end.__class__ is not float or score.__class__ is not float:
+        odd = [x for x in (start, end, score) if isinstance(x, bool) or (isinstance(x, str) and "_" in x)]
+        if odd:
+            return f"{odd[0]!r:.80} is no number; expected segment [start, end] in seconds and a score"
     return "" if math.isfinite(total) else "segment or score is not finite"
