@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +15,18 @@ from tsp.errors import TspError
 
 if TYPE_CHECKING:
     from tsp.evaluation.io import GroundTruth
+    from tsp.evaluation.thumos_kit import Formula
+    from tsp.types import Video
 
 EPILOG = """
 Without --json the scores go to standard output as JSON; a table goes to the terminal. Scores are fractions in
 JSON (the AUC of proposals, percent, is the exception) and percent in the table. The file formats are described
 in docs/formats.
 """
+# Formula of the average precision of the challenge's kit; None: ActivityNet's protocol.
+PROTOCOLS: "dict[str, Formula | None]" = {"activitynet": None, "thumos-kit": "mean", "thumos-kit-eleven": "eleven"}
 SUBSETS = {"activitynet": "validation", "thumos14": "test"}
+log = logging.getLogger(__name__)
 Rows = list[Sequence[object]]
 
 
@@ -124,6 +131,13 @@ def _add_detection(tasks: argparse._SubParsersAction) -> None:  # type: ignore[t
     _add_ground_truth(task)
     task.add_argument("--predictions", type=Path, required=True, help="submission JSON, or THUMOS14's text (.txt)")
     _add_tiou(task, "0.5:0.95:0.05; 0.3:0.7:0.1 with thumos14")
+    task.add_argument(
+        "--protocol",
+        choices=list(PROTOCOLS),
+        default="activitynet",
+        help="AP of ActivityNet's code, which the literature reports on THUMOS14 too (default); or of the kit of the"
+        " THUMOS14 challenge, updated or early (eleven recalls): about a point apart, never to be mixed",
+    )
     _add_quirks(task)
     task.set_defaults(run=_detection)
 
@@ -132,17 +146,37 @@ def _detection(args: argparse.Namespace) -> int:
     from tsp.evaluation.detection import ACTIVITYNET_TIOUS, THUMOS14_TIOUS, score_file, scores_json
 
     default = {"activitynet": ACTIVITYNET_TIOUS, "thumos14": THUMOS14_TIOUS}[args.dataset]
+    tious = parse_tious(args.tiou) if args.tiou is not None else default
+    truth = _truth(args)
     result = score_file(
-        _truth(args),
+        truth,
         args.predictions,
-        parse_tious(args.tiou) if args.tiou is not None else default,
+        tious,
         strict_compat=args.strict_compat,
         ignore_unknown_labels=args.ignore_unknown_labels,
+        protocol=_kit(args, truth, tious),
     )
     scores = scores_json(result)
     header = ["tIoU", *scores["mAP"], "average"]
     _write(args, scores, [header, ["mAP (%)", *map(_percent, [*scores["mAP"].values(), scores["average_mAP"]])]])
     return 0
+
+
+def _kit(args: argparse.Namespace, truth: "GroundTruth", tious: Sequence[float]) -> Any:
+    """The challenge's protocol where it is asked for; None: ActivityNet's."""
+    formula = PROTOCOLS[args.protocol]
+    if formula is None:
+        if args.predictions.name.removesuffix(".gz").endswith(".txt"):
+            log.info(
+                "note: %s has the format of the THUMOS14 challenge, scored here as the literature does; the"
+                " challenge's own AP: --protocol thumos-kit", args.predictions,
+            )  # fmt: skip
+        return None
+    if args.dataset != "thumos14" or args.strict_compat:
+        raise TspError(f"--protocol {args.protocol}: only with --dataset thumos14, and without --strict-compat")
+    from tsp.evaluation.thumos_kit import ambiguous_intervals, evaluate
+
+    return partial(evaluate, tious=tious, ambiguous=ambiguous_intervals(_annotated(args), truth), formula=formula)
 
 
 def _add_proposals(tasks: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
@@ -314,19 +348,13 @@ def _truth(args: argparse.Namespace) -> "GroundTruth":
     """The counted instances; the options name every choice made."""
     from dataclasses import replace
 
-    from tsp.evaluation.io import check_not_empty, instances_of, read_blocked
+    from tsp.evaluation.io import instances_of, read_blocked
     from tsp.evaluation.thumos14 import AMBIGUOUS, DEFAULT, VARIANTS, left_out
-    from tsp.io.annotations import read_annotations
-    from tsp.resolve import resolve
 
     path, thumos = args.ground_truth, args.dataset == "thumos14"
     if args.variant and not thumos:
         raise TspError(f"--variant {args.variant}: only --dataset thumos14 has variants")
-    check_not_empty(path)
-    csv = path.name.removesuffix(".gz").endswith(".csv")
-    if csv and not thumos:
-        raise TspError(f"{path}: ground truth as CSV is that of --dataset thumos14; expected ActivityNet-style JSON")
-    videos = resolve("tsp.datasets.thumos14:read")([path]) if csv else read_annotations(path)
+    videos = _annotated(args)
     blocked = read_blocked(args.blocked) | (left_out(videos, args.variant, str(path)) if thumos else frozenset())
     truth = instances_of(
         videos,
@@ -338,6 +366,21 @@ def _truth(args: argparse.Namespace) -> "GroundTruth":
     )
     named = {"dataset": args.dataset} | ({"variant": VARIANTS[args.variant or DEFAULT]} if thumos else {})
     return replace(truth, options=named | truth.options)
+
+
+def _annotated(args: argparse.Namespace) -> "list[Video]":
+    """All videos of the ground truth."""
+    from tsp.evaluation.io import check_not_empty
+    from tsp.io.annotations import read_annotations
+    from tsp.resolve import resolve
+
+    path = args.ground_truth
+    check_not_empty(path)
+    if not path.name.removesuffix(".gz").endswith(".csv"):
+        return read_annotations(path)
+    if args.dataset != "thumos14":
+        raise TspError(f"{path}: ground truth as CSV is that of --dataset thumos14; expected ActivityNet-style JSON")
+    return list(resolve("tsp.datasets.thumos14:read")([path]))
 
 
 def _write(args: argparse.Namespace, scores: dict[str, Any], table: Rows) -> None:

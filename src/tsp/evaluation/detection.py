@@ -1,7 +1,7 @@
 """Detection mAP by the ActivityNet protocol."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -95,16 +95,17 @@ def score_file(
     *,
     strict_compat: bool = False,
     ignore_unknown_labels: bool = False,
+    protocol: Callable[[GroundTruth, ScoredSegments], "DetectionResult"] | None = None,
 ) -> DetectionResult:
     """Score a predictions file against ground truth that is read already.
 
-    Args and Raises: as `detection_map`.
+    Args and Raises: as `detection_map`; `protocol` scores the arrays instead of `evaluate`.
     """
     result = score_submission(
         truth,
         predictions,
         read=partial(read_detections, ignore_unknown_labels=ignore_unknown_labels),
-        evaluate=partial(evaluate, tious=tious, strict_compat=strict_compat),
+        evaluate=protocol or partial(evaluate, tious=tious, strict_compat=strict_compat),
     )
     n = result.counts
     log.info("%d videos, %d instances, %d predictions", n["videos"], n["instances"], n["predictions"])

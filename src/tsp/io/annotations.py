@@ -52,7 +52,7 @@ def _video(name: str, entry: Any, where: str) -> Video:
     try:
         duration, doubts = entry.get("duration"), entry.get("doubts", [])
         if not isinstance(entry["subset"], str):
-            raise TypeError(f"subset {entry['subset']!r}")
+            raise TypeError(f"subset {entry['subset']!r:.80}")
         if not isinstance(doubts, list) or not all(isinstance(one, str) for one in doubts):
             raise TypeError(f"doubts {doubts!r:.80}: expected names of findings")
         return Video(

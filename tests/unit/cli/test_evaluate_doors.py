@@ -120,6 +120,18 @@ def test_a_byte_order_mark_is_no_part_of_a_name(scored):
     assert scored("detection", "--dataset", "thumos14", **files)["average_mAP"] == 1.0
 
 
+def test_the_protocol_of_the_challenge(scored, caplog):
+    caplog.set_level("INFO")
+    files = {"ground_truth": ("g.csv", THUMOS_CSV), "predictions": ("p.txt", THUMOS_TEXT)}
+    options = ["--dataset", "thumos14", "--protocol"]
+    assert scored("detection", *options, "activitynet", **files)["options"].get("protocol") is None
+    assert "the challenge's own AP: --protocol thumos-kit" in caplog.text
+    for name, formula in (("thumos-kit", "mean"), ("thumos-kit-eleven", "eleven")):
+        found = scored("detection", *options, name, **files)
+        assert (found["average_mAP"], found["options"]["formula"]) == (1.0, formula)
+    assert "only with --dataset thumos14" in scored("detection", "--protocol", "thumos-kit")
+
+
 @pytest.mark.parametrize("start", ["abc", "", "1,5", "1_0", "inf"])
 def test_thumos14_csv(scored, start):
     csv = THUMOS_CSV.replace(",0.2,", f',"{start}",')
