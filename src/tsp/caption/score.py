@@ -11,6 +11,8 @@ from tsp.evaluation.captions import TEXT_METRICS, CaptionResult, caption_scores,
 from tsp.evaluation.meteor import Meteor
 
 SEGMENTS = ("precision", "recall", "F1")
+# The one threshold at which the TSP authors' script scores captions of annotated segments.
+SCRIPT_TIOU = 0.5
 
 
 def score(
@@ -25,8 +27,8 @@ def score(
         available: list of the videos to score; None: all.
 
     Returns:
-        The metrics by name (`BLEU` by its order); those of annotated segments start with `annotated_`; full results
-        under `learned` and `annotated`.
+        The metrics by name (`BLEU` by its order); those of annotated segments start with `annotated_`, at tIoU 0.5
+        alone (the TSP authors' script) with `annotated_tiou50_`; full results under `learned` and `annotated`.
 
     Raises:
         TspError: an invalid file (with its first invalid entry); Java is missing.
@@ -42,10 +44,15 @@ def score(
         ]
     numbers = {name: found.average(name) for name in SEGMENTS} | _texts([found])
     numbers |= {f"annotated_{name}": value for name, value in _texts(single).items()}
+    numbers |= {f"annotated_tiou50_{name}": value for name, value in _texts(single, SCRIPT_TIOU).items()}
     return {**numbers, "learned": scores_json(found), "annotated": [scores_json(result) for result in single]}
 
 
-def _texts(results: Sequence[CaptionResult]) -> dict[str, Any]:
-    means = {name: float(np.mean([result.average(name) for result in results])) for name in TEXT_METRICS}
+def _texts(results: Sequence[CaptionResult], tiou: float | None = None) -> dict[str, Any]:
+    """Means over results of the scores at a threshold; None: averaged over all thresholds."""
+    means = {
+        name: float(np.mean([r.average(name) if tiou is None else r.at(name, tiou) for r in results]))
+        for name in TEXT_METRICS
+    }
     bleu = {name.partition("@")[2]: value for name, value in means.items() if name.startswith("BLEU@")}
     return {name: value for name, value in means.items() if "@" not in name} | {"BLEU": bleu}

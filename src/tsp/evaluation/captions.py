@@ -50,6 +50,10 @@ class CaptionResult:
             return np.asarray(_f1(self.per_tiou("precision"), self.per_tiou("recall")))
         return np.asarray(self.scores[metric].mean(axis=1))
 
+    def at(self, metric: str, tiou: float) -> float:
+        """Mean over the videos at one of the thresholds."""
+        return float(self.per_tiou(metric)[self.tious.index(tiou)])
+
     def average(self, metric: str) -> float:
         """Mean over the thresholds; F1 is that of average precision and average recall."""
         if metric == "F1":

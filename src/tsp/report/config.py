@@ -25,7 +25,11 @@ class ColumnConfig:
     experiment: str
     """Entry of `experiments:`."""
     metric: str
-    """`mAP@<tIoU>`, `average_mAP`, `AR@<number>`, or another number of scores.json."""
+    """`mAP@<tIoU>`, `average_mAP`, `AR@<number>`, or another number of scores.json.
+
+    Captions of annotated segments: `annotated_METEOR` and the like are means over tIoU 0.3, 0.5, 0.7 and 0.9 (BMT's
+    published scores), `annotated_tiou50_METEOR` and the like are at tIoU 0.5 (the TSP authors' script).
+    """
     title: str
     """Text above the column."""
     scale: float = 100.0

@@ -28,6 +28,11 @@ MINIATURE = (
     "Miniature: generated videos and a tiny encoder. These numbers show that the pipeline works; "
     "they say nothing about the paper's."
 )
+# Protocol of captions of annotated segments, by the start of the metric's name; the first that fits.
+PROTOCOLS = {
+    "annotated_tiou50_": "scored at tIoU 0.5 alone, as in the TSP authors' script",
+    "annotated_": "mean over tIoU 0.3, 0.5, 0.7 and 0.9, as in BMT's published scores",
+}
 COLUMNS = ["kind", "run", "subtrahend", "label", "experiment", "metric", "seed", "value", "sd", "n", "n_positive"]
 COLUMNS += ["t", "p", "source", "certainty", "miniature"]
 
@@ -196,6 +201,9 @@ def _legend(table: Table) -> str:
                 f" without that assumption, can give no p below {least_exact(most):.2g} with {most} seeds. Encoders are"
                 " trained once: seeds vary the downstream training alone."
             )
+    for column in table.config.columns:
+        protocol = next((text for start, text in PROTOCOLS.items() if column.metric.startswith(start)), None)
+        legend += f" {column.title}: {protocol}." if protocol else ""
     legend += f" {DASH}: not run."
     if any(line.kind == "reference" for line in table.lines):
         legend += " Rows below: other people's, with other methods, features or code."

@@ -15,6 +15,10 @@ class Result:
     def average(self, metric):
         return self.value / (2 if metric.startswith("BLEU") else 1)
 
+    def at(self, metric, tiou):
+        assert tiou == 0.5
+        return self.average(metric) / 10
+
 
 def test_learned_against_all_annotated_each_against_its_own(monkeypatch, tmp_path):
     calls = []
@@ -37,5 +41,7 @@ def test_learned_against_all_annotated_each_against_its_own(monkeypatch, tmp_pat
     assert metric_value(found, "BLEU@3", "x") == 0.05
     assert metric_value(found, "annotated_METEOR", "x") == pytest.approx(0.4)
     assert metric_value(found, "annotated_BLEU@4", "x") == pytest.approx(0.2)
+    assert metric_value(found, "annotated_tiou50_METEOR", "x") == pytest.approx(0.04)
+    assert metric_value(found, "annotated_tiou50_BLEU@4", "x") == pytest.approx(0.02)
     assert metric_value(found, "F1", "x") == 0.1
     assert found["annotated"] == [{"value": 0.2}, {"value": 0.6}]

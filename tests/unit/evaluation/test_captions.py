@@ -72,6 +72,16 @@ def test_videos_are_averaged_and_missing_ones_score_0():
     assert result.counts["videos_without_predictions"] == 1
 
 
+def test_scores_at_one_threshold():
+    """Of the two predictions one lies on its sentence, the other overlaps it by half."""
+    found = {"v_a": [event(0, 10, "x"), event(20, 25, "y")]}
+    result = evaluate([{"v_a": [event(0, 10, "x"), event(20, 30, "y")]}], found, (0.4, 0.9))
+    assert (result.at("precision", 0.4), result.at("precision", 0.9)) == (1.0, 0.5)
+    assert result.average("precision") == 0.75
+    with pytest.raises(ValueError):
+        result.at("precision", 0.5)
+
+
 def test_precision_and_recall_take_the_best_reference_file_each():
     second = {"v_a": [event(0, 10, "x"), event(20, 30, "y"), event(40, 50, "z"), event(80, 90, "w")]}
     found = {"v_a": [event(0, 10, "x"), event(20, 30, "y"), event(40, 50, "z")]}

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tsp.errors import TspError
+from tsp.evaluation.captions import CAPTION_TIOUS
 from tsp.report.config import ColumnConfig, DifferenceConfig, PublishedConfig, ReferenceConfig, RowConfig, TableConfig
 from tsp.report.markup import read_fragment
 from tsp.report.scores import metric_value
@@ -140,6 +141,22 @@ def test_short_actions_come_from_the_error_analyses():
     columns = [ColumnConfig(experiment="e", metric=f"length@{size}", title=size) for size in ("XS", "XL")]
     table = build_table(replace(CONFIG, columns=columns, published=[]), {("e", "tsp", 0): scores})
     assert [line.cells for line in table.lines if line.label == "TSP"] == [["20.00 (n=1)", "—"]]
+
+
+def test_captions_of_annotated_segments_state_their_protocol():
+    columns = [
+        ColumnConfig(experiment="e", metric="annotated_METEOR", title="METEOR"),
+        ColumnConfig(experiment="e", metric="annotated_tiou50_METEOR", title="METEOR@0.5"),
+    ]
+    scores = {("e", "tac", 0): {"annotated_METEOR": 0.109, "annotated_tiou50_METEOR": 0.1071}}
+    table = build_table(replace(CONFIG, columns=columns, published=[], differences=[]), scores)
+    assert table.lines[0].cells == ["10.90 (n=1)", "10.71 (n=1)"]
+    shown = markdown(table)
+    assert f" METEOR: mean over tIoU {', '.join(map(str, CAPTION_TIOUS[:-1]))} and {CAPTION_TIOUS[-1]}, as in" in shown
+    assert " METEOR@0.5: scored at tIoU 0.5 alone, as in the TSP authors' script." in shown
+    one = markdown(build_table(replace(CONFIG, columns=columns[:1], published=[], differences=[]), scores))
+    assert "tIoU 0.5 alone" not in one
+    assert "annotated" not in markdown(build_table(CONFIG, SCORES))
 
 
 def test_markdown_is_aligned_and_states_sources():
