@@ -47,6 +47,13 @@ def test_windows_of_the_test_videos(videos):
     assert (lost[lost > 0].min(), lost.max()) == (1, 50)
 
 
+def test_test_videos_shorter_than_a_window(videos):
+    """Their only window is padded; see `windows.merge`."""
+    windows = Windows()
+    counts = [snippets(frame_facts(video, 0, {}, windows)[1]) for video in videos if video.subset == "test"]
+    assert (len(counts), sum(n < 256 for n in counts), sum(n < 128 for n in counts)) == (213, 17, 3)
+
+
 def test_windows_of_training(videos, shared):
     """About 1,391 hold more than 0.9 of an action; numbers of frames are only known at 30 fps here."""
     table = pd.read_csv(shared / "tsp/thumos14/thumos14_valid_metadata.csv")

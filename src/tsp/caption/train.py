@@ -45,7 +45,8 @@ class CaptionTask:
         valid: validation segments, each with the number of its reference file.
         fingerprint: of options and inputs; see `fit`.
 
-    Differs: METEOR is also measured after the first epoch; the released code starts with the second.
+    Differs: METEOR is also measured after the first epoch; the released code starts with the second. The validation
+        loss is the mean over all words of all reference files; the released code averages the means of the batches.
     """
 
     def __init__(

@@ -38,6 +38,9 @@ class TspTask:
         run: learning rates and loss weights.
         form: image format that the encoder expects.
         fingerprint: text that identifies configuration and inputs; a checkpoint of another one is refused.
+
+    Differs: validation losses are means over the labelled clips; the released code averages the means of the batches,
+        whatever their number of labelled clips. The accuracies, which select the epoch, are means over clips in both.
     """
 
     metric = "avg_accuracy"

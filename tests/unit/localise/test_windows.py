@@ -19,6 +19,7 @@ from tsp.localise.windows import (
     window_labels,
     window_starts,
 )
+from tsp.segments import tiou
 from tsp.types import Segment, Video
 
 RELEASED = Windows()
@@ -154,6 +155,35 @@ def test_long_segments_score_nothing_and_ends_are_those_of_the_video():
     assert (scores[0], segments[1, 0]) == (0.8, 15.0)
     # Each suppression keeps its last candidate back: the one without score, then [90, 91].
     assert len(scores) == 2
+
+
+def released_segments(grid, scores, length, frames, fps):
+    """G-TAD's released output for a video of one window, written from its description: only ends are clipped."""
+    rows = 5 * np.rint(grid * length)
+    scores = np.where(rows[:, 1] - rows[:, 0] >= 300, 0.0, scores)
+    for _ in range(2):
+        rows, scores = soft_nms(rows, scores, divisor=0.46, keep=200)
+    return np.stack([np.maximum(rows[:, 0], 0), np.minimum(rows[:, 1], frames)], axis=1) / fps, scores
+
+
+def test_segments_in_the_padding_of_a_short_video():
+    """As released, but for starts behind the video: they are clipped to its end. Not one detection counts otherwise."""
+    length, frames, fps = 64, 103, 25.0
+    starts, ends = np.nonzero(np.triu(np.ones((length, length)), 1))
+    grid = np.stack([starts, ends], axis=1) / length
+    scores = np.random.default_rng(0).uniform(0.01, 1, len(grid))
+    piece = (Window(first=0, fps=fps, frames=frames), (grid, scores))
+    segments, found = merge([piece], length, RELEASED, Suppression(divisor=0.46, keep=200))
+    theirs, their_scores = released_segments(grid, scores, length, frames, fps)
+    np.testing.assert_array_equal(found, their_scores)
+    np.testing.assert_array_equal(segments[:, 1], theirs[:, 1])
+    behind = theirs[:, 0] > frames / fps
+    assert 50 < behind.sum() < 190
+    np.testing.assert_array_equal(segments[~behind], theirs[~behind])
+    assert (segments[behind] == frames / fps).all()
+    assert (theirs[behind, 1] < theirs[behind, 0]).all()
+    actions = np.array([[0.0, frames / fps], [3.0, frames / fps], [1.0, 2.0]])
+    np.testing.assert_array_equal(tiou(segments, actions), tiou(theirs, actions))
 
 
 def test_thresholds_of_the_suppression_grow_with_the_share_of_the_window():

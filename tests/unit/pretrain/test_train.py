@@ -120,6 +120,22 @@ def test_rates_of_the_groups():
     assert groups(lr_scale="replicas")[1]["heads"]["lr"] == 0.1
 
 
+def test_validation_losses_are_means_over_clips():
+    """Not over batches: three labelled clips and one, of which the last weighs a quarter."""
+
+    def model(clip, gvf):
+        return {"action": clip}
+
+    task = TspTask(model, dataclasses.replace(RUN, heads=("action",)))
+    logits = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 9.0], [0.0, 4.0]])
+    labels = torch.tensor([0, 1, 1, -1, 0])
+    batches = [{"clip": logits[rows], "action": labels[rows]} for rows in (slice(0, 4), slice(4, 5))]
+    found = {name: float(term.sum / term.count) for name, term in task.validate(batches).items()}
+    losses = torch.nn.functional.cross_entropy(logits[labels >= 0], labels[labels >= 0], reduction="none")
+    assert found == {"action_accuracy": 50.0, "action_loss": pytest.approx(losses.mean().item())}
+    assert losses.mean() < 0.9 * (losses[:3].mean() + losses[3]) / 2
+
+
 def test_frozen_stem_changes_no_number():
     """Rate 0 without gradients equals rate 0 with gradients and weight decay."""
     states = []

@@ -119,7 +119,7 @@ class MapTask:
         return {name: LossTerm(value, 1.0, weights.get(name, 1.0)) for name, value in self.losses(batch).items()}
 
     def validate(self, batches: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
-        """Mean over batches of each loss and of the total."""
+        """Mean over batches of each loss and of the total, as in the released code of both methods."""
         sums: dict[str, Tensor] = {}
         n = 0
         for n, batch in enumerate(batches, 1):  # noqa: B007

@@ -105,7 +105,11 @@ class Pgcn(nn.Module):
 
 
 class PgcnTask:
-    """The trainer's view of P-GCN; its metric is the loss of drawn samples."""
+    """The trainer's view of P-GCN; its metric is the loss of drawn samples.
+
+    Differs: validation losses are means over all proposals that count; the released code averages the means of the
+        batches, weighted by their videos.
+    """
 
     metric = "loss"
     higher_is_better = False
