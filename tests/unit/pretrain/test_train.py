@@ -120,13 +120,14 @@ def test_rates_of_the_groups():
     assert groups(lr_scale="replicas")[1]["heads"]["lr"] == 0.1
 
 
-def test_validation_losses_are_means_over_clips():
+def test_validation_losses_are_means_over_clips(monkeypatch):
     """Not over batches: three labelled clips and one, of which the last weighs a quarter."""
 
     def model(clip, gvf):
         return {"action": clip}
 
-    task = TspTask(model, dataclasses.replace(RUN, heads=("action",)))
+    monkeypatch.setattr("tsp.pretrain.train.network_input", lambda batch, form: batch["clip"])
+    task = TspTask(model, dataclasses.replace(RUN, heads=("action",)), ENCODER)
     logits = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 9.0], [0.0, 4.0]])
     labels = torch.tensor([0, 1, 1, -1, 0])
     batches = [{"clip": logits[rows], "action": labels[rows]} for rows in (slice(0, 4), slice(4, 5))]
