@@ -73,6 +73,7 @@ def task(call: Path, host: str, port: int, world: int) -> None:
             torch.cuda.set_device(card)
     dist.init_process_group("nccl" if on_gpus else "gloo", store=store, rank=number, world_size=world)
     try:
+        dist.barrier()
         fn(*args)
     except TspError as error:
         store.set(ERROR, str(error))

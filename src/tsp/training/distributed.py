@@ -147,6 +147,7 @@ def _process(
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("nccl" if on_gpus else "gloo", rank=number, world_size=world)
     try:
+        dist.barrier()  # one that ends at once would break off the connections that others are still making
         work()
     except TspError as error:
         errors.put(str(error))
