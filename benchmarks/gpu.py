@@ -113,6 +113,11 @@ def pgcn_batch(size: int, channels: int, classes: int) -> dict[str, Tensor]:
             "target": torch.randn(*rows, 2)}  # fmt: skip
 
 
+def total(terms: Mapping[str, Any]) -> Tensor:
+    """The loss of a task's terms."""
+    return sum((t.sum / t.count * t.weight for t in terms.values()), torch.zeros((), device=DEVICE))
+
+
 class Captions:
     """Next-word loss of the captioner, as a task."""
 
@@ -142,7 +147,7 @@ def downstream() -> dict[str, Callable[[], tuple[Any, Any, dict[str, Tensor], An
             config = module.Config()
             made = task(network(512, config), config)
             batch = map_batch(config, module.targets, config.trainer.batch_size, 512)
-            return made, config.trainer, batch, lambda x: sum(t.sum / t.count * t.weight for t in made.loss(x).values())
+            return made, config.trainer, batch, lambda x: total(made.loss(x))
 
         return make
 
@@ -150,7 +155,7 @@ def downstream() -> dict[str, Callable[[], tuple[Any, Any, dict[str, Tensor], An
         config = PgcnConfig()
         made = PgcnTask(Pgcn(512, 200, config), config)
         batch = pgcn_batch(config.trainer.batch_size, 512, 200)
-        return made, config.trainer, batch, lambda x: sum(t.sum / t.count * t.weight for t in made.loss(x).values())
+        return made, config.trainer, batch, lambda x: total(made.loss(x))
 
     def captioner() -> tuple[Any, Any, dict[str, Tensor], Any]:
         made = Captions()

@@ -147,14 +147,15 @@ def _detection(args: argparse.Namespace) -> int:
 
     default = {"activitynet": ACTIVITYNET_TIOUS, "thumos14": THUMOS14_TIOUS}[args.dataset]
     tious = parse_tious(args.tiou) if args.tiou is not None else default
-    truth = _truth(args)
+    videos = _annotated(args)
+    truth = _truth(args, videos)
     result = score_file(
         truth,
         args.predictions,
         tious,
         strict_compat=args.strict_compat,
         ignore_unknown_labels=args.ignore_unknown_labels,
-        protocol=_kit(args, truth, tious),
+        protocol=_kit(args, videos, truth, tious),
     )
     scores = scores_json(result)
     header = ["tIoU", *scores["mAP"], "average"]
@@ -162,7 +163,7 @@ def _detection(args: argparse.Namespace) -> int:
     return 0
 
 
-def _kit(args: argparse.Namespace, truth: "GroundTruth", tious: Sequence[float]) -> Any:
+def _kit(args: argparse.Namespace, videos: "list[Video]", truth: "GroundTruth", tious: Sequence[float]) -> Any:
     """The challenge's protocol where it is asked for; None: ActivityNet's."""
     formula = PROTOCOLS[args.protocol]
     if formula is None:
@@ -176,7 +177,7 @@ def _kit(args: argparse.Namespace, truth: "GroundTruth", tious: Sequence[float])
         raise TspError(f"--protocol {args.protocol}: only with --dataset thumos14, and without --strict-compat")
     from tsp.evaluation.thumos_kit import ambiguous_intervals, evaluate
 
-    return partial(evaluate, tious=tious, ambiguous=ambiguous_intervals(_annotated(args), truth), formula=formula)
+    return partial(evaluate, tious=tious, ambiguous=ambiguous_intervals(videos, truth), formula=formula)
 
 
 def _add_proposals(tasks: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
@@ -344,17 +345,15 @@ def error_table(results: Mapping[str, Mapping[str, Any]]) -> Rows:
     return table
 
 
-def _truth(args: argparse.Namespace) -> "GroundTruth":
-    """The counted instances; the options name every choice made."""
+def _truth(args: argparse.Namespace, videos: "list[Video] | None" = None) -> "GroundTruth":
+    """The counted instances of the annotated videos (None: read them); the options name every choice made."""
     from dataclasses import replace
 
     from tsp.evaluation.io import instances_of, read_blocked
     from tsp.evaluation.thumos14 import AMBIGUOUS, DEFAULT, VARIANTS, left_out
 
     path, thumos = args.ground_truth, args.dataset == "thumos14"
-    if args.variant and not thumos:
-        raise TspError(f"--variant {args.variant}: only --dataset thumos14 has variants")
-    videos = _annotated(args)
+    videos = _annotated(args) if videos is None else videos
     blocked = read_blocked(args.blocked) | (left_out(videos, args.variant, str(path)) if thumos else frozenset())
     truth = instances_of(
         videos,
@@ -374,6 +373,8 @@ def _annotated(args: argparse.Namespace) -> "list[Video]":
     from tsp.io.annotations import read_annotations
     from tsp.resolve import resolve
 
+    if args.variant and args.dataset != "thumos14":
+        raise TspError(f"--variant {args.variant}: only --dataset thumos14 has variants")
     path = args.ground_truth
     check_not_empty(path)
     if not path.name.removesuffix(".gz").endswith(".csv"):

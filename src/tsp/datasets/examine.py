@@ -62,6 +62,10 @@ class Policy:
     subsets: Collection[str]
     labels: Collection[str]
 
+    def uses(self, subset: str) -> bool:
+        """Whether videos of this subset of the annotations are used."""
+        return any(same_subset(subset, one) for one in self.subsets)
+
     @classmethod
     def of(
         cls, options: Mapping[str, Action | None], rule: str, subsets: Collection[str], labels: Collection[str]
@@ -116,7 +120,7 @@ def _left_out(videos: Sequence[Video], policy: Policy, findings: Sequence[Findin
     """One finding for each subset of which no video is used."""
     misspelt = {f.video for f in findings if f.finding == "subset"}
     others = [v for v in videos if v.subset and v.name not in misspelt]
-    counts = Counter(v.subset for v in others if not any(same_subset(v.subset, one) for one in policy.subsets))
+    counts = Counter(v.subset for v in others if not policy.uses(v.subset))
     return [
         Finding(video="", finding="left_out", value=f"{n} videos of subset {name!r}", action="keep")
         for name, n in counts.items()
@@ -139,7 +143,7 @@ def _findings(video: Video, policy: Policy, real_s: float | None) -> list[Findin
         action = policy.actions[kind]
         found.append(Finding(video=video.name, finding=kind, value=value, action=action, segment=segment))
 
-    if video.subset and not any(same_subset(video.subset, one) for one in policy.subsets):
+    if video.subset and not policy.uses(video.subset):
         known = [*policy.subsets, *ALIASES, *ALIASES.values()]
         near = _near(video.subset, known)
         if near and video.subset.lower() not in known:

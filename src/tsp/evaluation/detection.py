@@ -142,19 +142,40 @@ def evaluate(
     thresholds = check_tious(tious)
     instances = np.bincount(truth.label, minlength=len(truth.classes))
     ap = np.zeros((len(thresholds), len(instances)))
-    n_tied, n = 0, len(predictions.score)
+    n_tied = 0
     for number, (ranked, matched) in enumerate(match(truth, predictions, thresholds, strict_compat=strict_compat)):
         ap[:, number] = average_precision(matched > UNMATCHED, int(instances[number]))
         n_tied += int(tied(predictions.score[ranked]).sum())
+    return result_of(truth, predictions, thresholds, ap, tied_scores=n_tied, options={"strict_compat": strict_compat})
+
+
+def result_of(
+    truth: GroundTruth,
+    predictions: ScoredSegments,
+    thresholds: Floats,
+    ap: Floats,
+    *,
+    tied_scores: int,
+    options: dict[str, Any],
+) -> DetectionResult:
+    """The result of a protocol: its average precisions `[T, K]` with what the files held.
+
+    Args:
+        truth, predictions, thresholds: what was scored.
+        ap: scores of each threshold and class.
+        tied_scores: predictions whose score another one of their class has.
+        options: of the protocol.
+    """
+    classes, n = len(truth.classes), len(predictions.score)
     return DetectionResult(
         tious=tuple(float(t) for t in thresholds),
         classes=tuple(truth.classes),
         ap=ap,
-        instances=instances,
-        predictions=np.bincount(predictions.label, minlength=len(instances)),
-        tie_share=n_tied / n if n else 0.0,
+        instances=np.bincount(truth.label, minlength=classes),
+        predictions=np.bincount(predictions.label, minlength=classes),
+        tie_share=tied_scores / n if n else 0.0,
         counts={"instances": len(truth.label), "predictions": n} | truth.counts | predictions.counts,
-        options=truth.options | {"strict_compat": strict_compat},
+        options=truth.options | options,
     )
 
 

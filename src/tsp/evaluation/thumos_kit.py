@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tsp.evaluation.detection import THUMOS14_TIOUS, DetectionResult
+from tsp.evaluation.detection import THUMOS14_TIOUS, DetectionResult, result_of
 from tsp.evaluation.io import Floats, GroundTruth, Ints, ScoredSegments
 from tsp.evaluation.protocol import check_tious, tied
 from tsp.evaluation.thumos14 import AMBIGUOUS
@@ -66,10 +66,9 @@ def evaluate(
     Paper: THUMOS challenge 2014, temporal detection; evaluation.md 6.3.
     """
     thresholds = check_tious(tious)
-    instances = np.bincount(truth.label, minlength=len(truth.classes))
-    ap = np.zeros((len(thresholds), len(instances)))
+    ap = np.zeros((len(thresholds), len(truth.classes)))
     n_tied = 0
-    for number in range(len(instances)):
+    for number in range(len(truth.classes)):
         rows = np.flatnonzero(predictions.label == number)
         rows = rows[np.argsort(-predictions.score[rows], kind="stable")]
         n_tied += int(tied(predictions.score[rows]).sum())
@@ -77,17 +76,8 @@ def evaluate(
         for t, threshold in enumerate(thresholds):
             kinds = _kinds(truth, predictions, (mine, rows), ambiguous or {}, float(threshold))
             ap[t, number] = average_precision(kinds[kinds != IGNORED] == HIT, len(mine), formula)
-    n = len(predictions.score)
-    return DetectionResult(
-        tious=tuple(float(t) for t in thresholds),
-        classes=tuple(truth.classes),
-        ap=ap,
-        instances=instances,
-        predictions=np.bincount(predictions.label, minlength=len(instances)),
-        tie_share=n_tied / n if n else 0.0,
-        counts={"instances": len(truth.label), "predictions": n} | truth.counts | predictions.counts,
-        options=truth.options | {"protocol": "thumos-kit", "formula": formula},
-    )
+    options = {"protocol": "thumos-kit", "formula": formula}
+    return result_of(truth, predictions, thresholds, ap, tied_scores=n_tied, options=options)
 
 
 def _kinds(

@@ -51,11 +51,11 @@ def claim(wanted: int) -> list[int]:
         raise TspError(
             f"{wanted} GPUs are asked for, this job sees {there}; lower the resource gpu, or check CUDA_VISIBLE_DEVICES"
         )
-    waited = False
+    names, waited = _names(there), False
     while len(_mine) < wanted:
         # One process chooses at a time: two that want two cards each could otherwise hold one each forever.
         with _choosing():
-            free = [taken for number in range(there) if (taken := _take(number)) is not None]
+            free = [taken for number in range(there) if (taken := _take(number, names)) is not None]
             missing = wanted - len(_mine)
             used = free[:missing] if len(free) >= missing else []
             for _, file in free[len(used) :]:
@@ -82,11 +82,11 @@ def _choosing() -> Iterator[None]:
         yield
 
 
-def _take(number: int) -> tuple[int, IO[bytes]] | None:
+def _take(number: int, names: list[str]) -> tuple[int, IO[bytes]] | None:
     """The locked file of a card; None: it is this process's already, or another's."""
     if number in _mine:
         return None
-    file = _open(_names(count())[number])
+    file = _open(names[number])
     try:
         # A record lock: loader processes do not inherit it, and it ends with this process, however that ends.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -165,12 +165,13 @@ class _Fit:
             self._step([(list(itertools.islice(stream, len(row))), row) for row in fillers])
             self.position, done = step + 1, done + 1
             is_last, every = self.position == self.steps_per_epoch, config.checkpoint_every
-            if is_last or self.position % config.log_every == 0 or (every and self.position % every == 0):
+            logs, saves = self.position % config.log_every == 0, bool(every and self.position % every == 0)
+            if is_last or logs or saves:
                 self._check_losses(self.position - done)
-            if self.position % config.log_every == 0:
+            if logs:
                 speed = done / (time.monotonic() - started)
                 self._log_window(speed * config.batch_size * config.replicas * config.accumulate)
-            if every and self.position % every == 0 and not is_last:
+            if saves and not is_last:
                 self._save()
 
     def _check_losses(self, first: int) -> None:

@@ -186,12 +186,18 @@ def _encode(words: list[str], output: Path, config: StandardiseConfig) -> str:
         done = subprocess.run(words, capture_output=True, timeout=config.timeout_s, check=False)
     except subprocess.TimeoutExpired:
         raise UnusableVideo(f"ffmpeg was stopped after {config.timeout_s:g} s") from None
-    messages = done.stderr.decode("utf-8", "replace").strip()
-    if "No space left on device" in messages:
-        raise TspError(f"{output}: cannot be written (No space left on device); free space and run again")
+    messages = _messages(done.stderr, output)
     if done.returncode:
         log.info("%s: messages of ffmpeg:\n%s", output, messages)
         raise UnusableVideo(f"ffmpeg cannot encode it: {_last_line(messages) or f'exit status {done.returncode}'}")
+    return messages
+
+
+def _messages(said: bytes, output: Path) -> str:
+    """What ffmpeg wrote, unless it is that the disk is full."""
+    messages = said.decode("utf-8", "replace").strip()
+    if "No space left on device" in messages:
+        raise TspError(f"{output}: cannot be written (No space left on device); free space and run again")
     return messages
 
 
@@ -251,8 +257,6 @@ def _pipe(words: list[str], blocks: Iterable[bytes], output: Path) -> None:
             process.stdin.close()
         status = process.wait()
         said.seek(0)
-        messages = said.read().decode("utf-8", "replace").strip()
-    if "No space left on device" in messages:
-        raise TspError(f"{output}: cannot be written (No space left on device); free space and run again")
+        messages = _messages(said.read(), output)
     if status:
         raise UnusableVideo(_last_line(messages) or f"ffmpeg exit status {status}")
